@@ -1,0 +1,330 @@
+//! A fill: one GET of Larder's own, from its place in the queue to what it leaves in the store. The same for a miss, a
+//! validation and a background refresh.
+
+use crate::failed::Failed;
+use crate::flight::{Landing, Lead};
+use crate::guard::{Known, NOT_STORABLE_FOR, Pass, next_attempt};
+use crate::origin::{Kind, OriginError, OriginRequest, OriginResponse};
+use crate::store::{KeyHash, Standing, StoredResponse};
+use crate::{Engine, OriginLimits, Route, Visit, canonical};
+use http::{HeaderName, HeaderValue};
+use semantics::freshness::Times;
+use semantics::settlement::{AnswerHead, Failure, Settlement, StoredSummary, settle};
+use semantics::storability::NotStorable;
+use semantics::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+mod body;
+mod commit;
+
+/// Everything a fill needs, once its flight is claimed.
+pub(crate) struct Job {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) route: Arc<Route>,
+    lead: Lead,
+    request: OriginRequest,
+    /// The primary key, and where this fill was looked up: there, or at a variant.
+    key: Box<[u8]>,
+    primary: KeyHash,
+    hash: KeyHash,
+    rsc: bool,
+    /// What is stored now, to be validated, replaced or kept.
+    stored: Option<Arc<StoredResponse>>,
+    /// Whether the stored response's right to regenerate is held.
+    claimed: bool,
+}
+
+/// What ends a fill without a new version.
+enum Ending {
+    Failed(Failed),
+    /// What was stored is to go.
+    Dropped(NotStorable),
+    /// Not stored, and delivered as far as anybody read.
+    Relayed,
+    /// Not stored, and cut off by the origin while it was handed through.
+    Cut(Failed),
+}
+
+/// An answer whose head has been settled as storable.
+struct Storable {
+    response: OriginResponse,
+    nominated: Vec<String>,
+    requested: Timestamp,
+    responded: Timestamp,
+}
+
+enum Fetched {
+    Storable(Storable),
+    /// Not to be stored, and nothing is stored: its body goes to the leader.
+    Relay(OriginResponse, NotStorable),
+    /// 304.
+    Freshen(OriginResponse, Times),
+}
+
+/// Runs a fill in a task of its own.
+pub(crate) fn spawn(job: Job) {
+    tokio::spawn(job.run());
+}
+
+impl Job {
+    pub(crate) fn new(
+        engine: &Arc<Engine>,
+        visit: &Visit<'_>,
+        lead: Lead,
+        request: OriginRequest,
+        hash: KeyHash,
+        stored: Option<Arc<StoredResponse>>,
+    ) -> Job {
+        // A background refresh came with the claim; a fill that clients wait for takes it, if nobody has it.
+        let claimed = match (&stored, request.kind) {
+            (Some(_), Kind::Refresh) => true,
+            (Some(stored), _) => stored.regeneration.claim(engine.clock.now()),
+            (None, _) => false,
+        };
+        Job {
+            engine: engine.clone(),
+            route: visit.route.clone(),
+            lead,
+            request,
+            key: visit.key.into(),
+            primary: visit.hash,
+            hash,
+            rsc: visit.facts.rsc,
+            stored,
+            claimed,
+        }
+    }
+
+    /// The same fill, with these fields in its request.
+    pub(crate) fn carrying(mut self, fields: Vec<(HeaderName, HeaderValue)>) -> Job {
+        for (name, value) in fields {
+            self.request.set(name, value);
+        }
+        self
+    }
+
+    fn limits(&self) -> &OriginLimits {
+        &self.engine.origins[self.request.origin]
+    }
+
+    async fn run(mut self) {
+        let deadline = Instant::now() + self.limits().settings.total;
+        let engine = self.engine.clone();
+        let limits = &engine.origins[self.request.origin];
+        let gate = if self.request.kind == Kind::Refresh { &limits.refreshes } else { &limits.renders };
+        let pass = match timeout_at(deadline, gate.enter()).await {
+            Ok(Some(pass)) => pass,
+            Ok(None) => return self.shed("too many requests are waiting for the origin"),
+            Err(_) => return self.shed("no place at the origin became free in time"),
+        };
+        // Only now: waiting for a place is not part of the render.
+        let deadline = Instant::now() + limits.settings.total;
+        let started = self.engine.clock.now();
+        let ended = self.attempt(deadline, pass).await;
+        let outcome = match &ended {
+            Ok(_) => "success",
+            Err(Ending::Failed(failed) | Ending::Cut(failed)) => failed.failure.as_str(),
+            Err(Ending::Dropped(_) | Ending::Relayed) => "not-storable",
+        };
+        let took = self.engine.clock.now().since(started);
+        self.engine.metrics.origin_request(&limits.settings.name, self.request.kind, outcome, took);
+        match ended {
+            Ok(landing) => self.lead.land(landing),
+            Err(Ending::Failed(failed)) => self.fail(failed),
+            Err(Ending::Dropped(reason)) => self.drop_stored(reason),
+            Err(Ending::Relayed) => self.lead.land(Landing::Delivered),
+            Err(Ending::Cut(failed)) => self.lead.land(Landing::Failed(Arc::new(failed))),
+        }
+    }
+
+    async fn attempt(&mut self, deadline: Instant, pass: Pass) -> Result<Landing, Ending> {
+        match self.fetch_settled(deadline).await? {
+            Fetched::Storable(storable) => self.receive(storable, deadline, pass).await,
+            Fetched::Freshen(response, times) => Ok(Landing::Freshened(self.freshen(&response, &times))),
+            Fetched::Relay(response, reason) => {
+                drop(pass);
+                self.note_not_storable(reason, false);
+                let opened = self.opened(&response, Vec::new());
+                self.lead.relay(Some(opened), reason);
+                self.hand_through(response.body).await
+            }
+        }
+    }
+
+    /// Asks the origin and judges the head; once more without conditions after a 304 that fits nothing.
+    async fn fetch_settled(&mut self, deadline: Instant) -> Result<Fetched, Ending> {
+        if let Some(stored) = self.stored.clone() {
+            canonical::make_conditional(&mut self.request, &stored);
+        }
+        for _ in 0..2 {
+            let requested = self.engine.clock.now();
+            let response = self.fetch(deadline).await.map_err(Ending::Failed)?;
+            let responded = self.engine.clock.now();
+            let times = Times { requested, responded, completed: responded };
+            match self.settle(&response, &times) {
+                Settlement::Refetch => canonical::make_unconditional(&mut self.request),
+                Settlement::Store { nominated } => {
+                    return Ok(Fetched::Storable(Storable { response, nominated, requested, responded }));
+                }
+                Settlement::Freshen => return Ok(Fetched::Freshen(response, times)),
+                Settlement::Relay(reason) => return Ok(Fetched::Relay(response, reason)),
+                Settlement::Drop(reason) => return Err(Ending::Dropped(reason)),
+                Settlement::Fail(failure) => return Err(self.failure_answer(failure, response, deadline).await),
+            }
+        }
+        let message = "the origin answered 304 to a request that was not conditional";
+        Err(Ending::Failed(Failed::plain(Failure::UnmatchedNotModified, message, self.engine.clock.now())))
+    }
+
+    async fn fetch(&self, deadline: Instant) -> Result<OriginResponse, Failed> {
+        let now = || self.engine.clock.now();
+        match timeout_at(deadline, self.engine.origin.fetch(self.request.clone())).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(OriginError { failure, message })) => Err(Failed::plain(failure, message, now())),
+            Err(_) => Err(Failed::plain(Failure::Timeout, "the origin took longer than `timeouts.total`", now())),
+        }
+    }
+
+    fn settle(&self, response: &OriginResponse, times: &Times) -> Settlement {
+        let stored = self.stored.as_deref().map(|s| StoredSummary {
+            validators: self.sent_validators(s),
+            has_body: !s.body.is_empty(),
+        });
+        let answer = AnswerHead {
+            status: response.status,
+            fields: &response.fields,
+            close_delimited: response.close_delimited,
+            length: response.length,
+        };
+        let settlement = settle(stored, &answer, &self.route.policy, times, &self.request.url());
+        match settlement {
+            Settlement::Store { .. } if self.swaps_components(response) => {
+                self.refuse(NotStorable::ComponentWithoutRsc)
+            }
+            Settlement::Store { .. } if self.too_large(response.length) => self.refuse(NotStorable::TooLarge),
+            other => other,
+        }
+    }
+
+    /// Not stored after all: a failure where something is stored, else the leader's.
+    fn refuse(&self, reason: NotStorable) -> Settlement {
+        match (&self.stored, reason) {
+            (None, _) => Settlement::Relay(reason),
+            (Some(_), NotStorable::TooLarge) => Settlement::Fail(Failure::TooLarge),
+            (Some(_), _) => Settlement::Fail(Failure::Uncacheable(reason)),
+        }
+    }
+
+    fn sent_validators<'s>(&self, stored: &'s StoredResponse) -> semantics::validation::Validators<'s> {
+        let conditional = self
+            .request
+            .fields
+            .iter()
+            .any(|(n, _)| *n == http::header::IF_NONE_MATCH || *n == http::header::IF_MODIFIED_SINCE);
+        if conditional { stored.origin_validators() } else { Default::default() }
+    }
+
+    /// `text/x-component` never answers a request without `RSC` (semantics 46).
+    fn swaps_components(&self, response: &OriginResponse) -> bool {
+        let component = response
+            .fields
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|t| t.as_bytes().starts_with(b"text/x-component"));
+        component && !self.rsc
+    }
+
+    fn too_large(&self, length: Option<u64>) -> bool {
+        length.is_some_and(|l| l > self.engine.store.settings().max_object as u64)
+    }
+
+    /// A failed answer, with the origin's own words if nothing is stored that could answer instead.
+    async fn failure_answer(&self, failure: Failure, response: OriginResponse, deadline: Instant) -> Ending {
+        let message = format!("the origin answered {}", response.status);
+        let retry_after = retry_after(&response, self.engine.clock.now());
+        let mut failed = Failed { retry_after, ..Failed::plain(failure, message, self.engine.clock.now()) };
+        if self.stored.is_none() && matches!(failure, Failure::Status(_)) {
+            failed.answer = self.failed_words(response, deadline).await;
+        }
+        failed.at = self.engine.clock.now();
+        Ending::Failed(failed)
+    }
+
+    pub(crate) fn fail(mut self, failed: Failed) {
+        let now = failed.at;
+        if let Some(stored) = &self.stored {
+            self.engine.metrics.refresh_failed(&self.route.name, failed.failure);
+            self.log_failure(&failed, now);
+            let next = next_attempt(&stored.windows, failed.retry_after, now);
+            if stored.regeneration.failed(failed.failure, now, next) == Standing::Goes {
+                self.engine.store.remove_response(self.hash, stored);
+                self.note_not_storable(NotStorable::Status, false);
+            }
+        } else if self.route.may_log(now) {
+            tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = %failed.message, "no page: the origin failed and nothing is stored");
+        }
+        let failed = Arc::new(failed);
+        self.engine.verdicts.note(self.hash, Known::Failed(failed.clone()));
+        self.lead.land(Landing::Failed(failed));
+    }
+
+    fn log_failure(&self, failed: &Failed, now: Timestamp) {
+        if self.route.may_log(now) {
+            tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = %failed.message, "regeneration failed: the stored page stays and is tried again later");
+        }
+    }
+
+    fn shed(self, message: &str) {
+        let now = self.engine.clock.now();
+        let retry_after = Some(Duration::from_secs(1));
+        self.fail(Failed { retry_after, ..Failed::plain(Failure::Shed, message, now) });
+    }
+
+    fn not_storable(mut self, reason: NotStorable) {
+        self.note_not_storable(reason, false);
+        self.lead.land(Landing::NotStorable(reason));
+    }
+
+    /// Found out by a personal visitor's own request.
+    pub(crate) fn not_storable_for_visitor(mut self, reason: NotStorable) {
+        self.note_not_storable(reason, true);
+        self.lead.land(Landing::NotStorable(reason));
+    }
+
+    fn drop_stored(self, reason: NotStorable) {
+        if let Some(stored) = &self.stored {
+            self.engine.store.remove_response(self.hash, stored);
+        }
+        self.not_storable(reason);
+    }
+
+    fn note_not_storable(&self, reason: NotStorable, personal_only: bool) {
+        let now = self.engine.clock.now();
+        self.engine.metrics.uncacheable(&self.route.name, reason);
+        let blocked = matches!(reason, NotStorable::NoStore | NotStorable::Private);
+        if blocked && self.route.policy.is_isr() && self.route.first_block() {
+            tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = reason.as_str(), "the origin's Cache-Control keeps pages of this route out of the cache; `override_origin: true` stores them all the same");
+        }
+        let until = now.after(NOT_STORABLE_FOR);
+        self.engine.verdicts.note(self.hash, Known::NotStorable { reason, until, personal_only });
+    }
+}
+
+/// Nobody is left waiting, and a claim is given back, also when a fill's task dies.
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let (Some(stored), true) = (&self.stored, self.claimed) {
+            stored.regeneration.release_if_in_flight(next_attempt(&stored.windows, None, self.engine.clock.now()));
+        }
+    }
+}
+
+/// Retry-After in either of its forms (RFC 9110, 10.2.3).
+fn retry_after(response: &OriginResponse, now: Timestamp) -> Option<Duration> {
+    let value = response.fields.get(http::header::RETRY_AFTER)?;
+    if let Some(seconds) = value.to_str().ok().and_then(|v| v.trim().parse().ok()) {
+        return Some(Duration::from_secs(seconds));
+    }
+    semantics::freshness::parse_date(value.as_bytes()).map(|at| at.since(now))
+}

@@ -1,0 +1,138 @@
+//! A fill's body: collected for the store while watchers read along, or handed through when it is not to be stored.
+
+use super::{Ending, Job, Storable};
+use crate::failed::{BODY_AT_MOST, Failed};
+use crate::flight::{Landing, Opened};
+use crate::guard::Pass;
+use crate::origin::{Body, OriginError, OriginResponse};
+use crate::store::{Head, HeadBuilder};
+use bytes::{Bytes, BytesMut};
+use semantics::settlement::Failure;
+use semantics::storability::NotStorable;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+impl Job {
+    /// Takes in a storable answer. Watchers get its bytes as they come, unless a stored version is to be replaced:
+    /// then nobody sees anything of it before it is whole.
+    pub(super) async fn receive(
+        &mut self,
+        mut storable: Storable,
+        deadline: Instant,
+        pass: Pass,
+    ) -> Result<Landing, Ending> {
+        let placed = self.place(&storable.nominated);
+        if self.stored.is_none() {
+            self.lead.also(placed.hash);
+            let opened = self.opened(&storable.response, placed.variant.clone());
+            self.lead.open(opened);
+        }
+        let mut size = 0;
+        let patience = self.limits().settings.between_bytes;
+        loop {
+            let next = timeout_at(deadline, storable.response.body.chunk(patience)).await;
+            match self.check(next)? {
+                None => break,
+                Some(chunk) => {
+                    size += chunk.len();
+                    self.lead.push(chunk);
+                }
+            }
+            if size > self.engine.store.settings().max_object {
+                return self.overflow(storable.response.body, pass).await;
+            }
+        }
+        let body = join(self.lead.collected(), size);
+        self.commit(&storable, placed, body)
+    }
+
+    fn check<T>(&self, next: Result<Result<T, OriginError>, tokio::time::error::Elapsed>) -> Result<T, Ending> {
+        let now = self.engine.clock.now();
+        match next {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(OriginError { failure, message })) => Err(Ending::Failed(Failed::plain(failure, message, now))),
+            Err(_) => {
+                let message = "the origin took longer than `timeouts.total`";
+                Err(Ending::Failed(Failed::plain(Failure::Timeout, message, now)))
+            }
+        }
+    }
+
+    /// The body outgrew `max_object`: a stored version stays; else those who read already share it (semantics 22).
+    async fn overflow(&mut self, body: Box<dyn Body>, pass: Pass) -> Result<Landing, Ending> {
+        if self.stored.is_some() {
+            let message = "the new version is larger than `max_object`";
+            return Err(Ending::Failed(Failed::plain(Failure::TooLarge, message, self.engine.clock.now())));
+        }
+        drop(pass);
+        self.note_not_storable(NotStorable::TooLarge, false);
+        self.lead.relay(None, NotStorable::TooLarge);
+        self.hand_through(body).await
+    }
+
+    /// Passes a body on at the pace of its slowest reader, for as long as somebody reads.
+    pub(super) async fn hand_through(&mut self, mut body: Box<dyn Body>) -> Result<Landing, Ending> {
+        let idle = self.limits().settings.passed_idle;
+        while self.lead.has_room().await {
+            let next = tokio::select! {
+                next = body.chunk(idle) => next,
+                () = self.lead.deserted() => break,
+            };
+            match next {
+                Ok(Some(chunk)) => self.lead.push(chunk),
+                Ok(None) => break,
+                Err(OriginError { failure, message }) => {
+                    return Err(Ending::Cut(Failed::plain(failure, message, self.engine.clock.now())));
+                }
+            }
+        }
+        Err(Ending::Relayed)
+    }
+
+    /// The origin's own words about its failure, if they are short and whole.
+    pub(super) async fn failed_words(&self, mut response: OriginResponse, deadline: Instant) -> Option<(Head, Bytes)> {
+        let patience = self.limits().settings.between_bytes.min(Duration::from_secs(5));
+        let mut body = BytesMut::new();
+        while let Ok(Ok(Some(chunk))) = timeout_at(deadline, response.body.chunk(patience)).await.map(|next| {
+            next.inspect_err(|_| body.clear())
+        }) {
+            body.extend_from_slice(&chunk);
+            if body.len() > BODY_AT_MOST {
+                return None;
+            }
+        }
+        let head = self.head(&response, Some(body.len() as u64), None);
+        Some((head, body.freeze()))
+    }
+
+    pub(super) fn opened(&self, response: &OriginResponse, variant: Vec<(String, Option<Vec<u8>>)>) -> Opened {
+        Opened { head: self.head(response, response.length, None), length: response.length, variant }
+    }
+
+    pub(super) fn head(
+        &self,
+        response: &OriginResponse,
+        length: Option<u64>,
+        etag: Option<http::HeaderValue>,
+    ) -> Head {
+        HeadBuilder {
+            status: response.status,
+            fields: &response.fields,
+            policy: &self.route.policy,
+            length,
+            etag,
+            date: crate::fill::commit::http_date(self.engine.clock.now()),
+        }
+        .build()
+    }
+}
+
+fn join(chunks: Vec<Bytes>, size: usize) -> Bytes {
+    let mut chunks = chunks;
+    // One chunk may be a small view of a large buffer: a copy holds what it needs and no more.
+    let mut body = Vec::with_capacity(size);
+    for chunk in chunks.drain(..) {
+        body.extend_from_slice(&chunk);
+    }
+    Bytes::from(body)
+}

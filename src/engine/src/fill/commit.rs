@@ -1,0 +1,158 @@
+//! What a successful fill leaves in the store: replacement is atomic, every answer is wholly old or wholly new.
+
+use super::{Ending, Job, Storable};
+use crate::failed::Failed;
+use crate::flight::Landing;
+use crate::origin::OriginResponse;
+use crate::store::{KeyHash, Regeneration, Slot, StoredResponse, VarySpec};
+use bytes::Bytes;
+use http::HeaderValue;
+use semantics::freshness::{self, Times};
+use semantics::settlement::Failure;
+use semantics::{Field, Method, Request, Timestamp};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Where a response is stored.
+pub(super) struct Placed {
+    pub(super) key: Box<[u8]>,
+    pub(super) hash: KeyHash,
+    pub(super) variant: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Job {
+    /// The place of a response with these nominated fields: the primary key, or a variant's. A URL's nominated fields
+    /// only grow: varying on more than one response asks for is always right (RFC 9111, 4.1), and never ambiguous.
+    pub(super) fn place(&self, nominated: &[String]) -> Placed {
+        let known = match self.engine.store.get(self.primary, &self.key) {
+            Some(Slot::Varies(spec)) => Some(spec),
+            _ => None,
+        };
+        let mut names = known.as_ref().map(|s| s.names.clone()).unwrap_or_default();
+        names.extend(nominated.iter().cloned());
+        names.sort_unstable();
+        names.dedup();
+        if names.is_empty() {
+            return Placed { key: self.key.clone(), hash: self.primary, variant: Vec::new() };
+        }
+        let variant = self.sent_values(&names);
+        let mut key = Vec::new();
+        semantics::key::write_variant(&mut key, &self.key, &variant);
+        let hash = self.engine.hasher.hash(&key);
+        let spec = known.filter(|s| s.names == names).unwrap_or_else(|| {
+            let spec = Arc::new(VarySpec { key: self.key.clone(), names, variants: Default::default() });
+            self.engine.store.put(self.primary, Slot::Varies(spec.clone()));
+            spec
+        });
+        if let Some(oldest) = spec.admit(hash) {
+            self.engine.store.remove(oldest);
+        }
+        Placed { key: key.into_boxed_slice(), hash, variant }
+    }
+
+    /// The nominated fields as this fill sent them.
+    fn sent_values(&self, names: &[String]) -> Vec<(String, Option<Vec<u8>>)> {
+        let fields: Vec<Field<'_>> =
+            self.request.fields.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+        let request = Request {
+            method: Method::Get,
+            scheme: self.request.scheme,
+            host: &self.request.host,
+            path: &self.request.target,
+            query: None,
+            fields: &fields,
+        };
+        semantics::vary::nominated(names, &request)
+    }
+
+    /// Stores a whole answer.
+    pub(super) fn commit(&mut self, storable: &Storable, placed: Placed, body: Bytes) -> Result<Landing, Ending> {
+        let now = self.engine.clock.now();
+        let response = &storable.response;
+        let replaces_body = self.stored.as_ref().is_some_and(|s| !s.body.is_empty());
+        if replaces_body && body.is_empty() && !response.status.is_redirection() {
+            let message = "the new version is empty";
+            return Err(Ending::Failed(Failed::plain(Failure::Empty, message, now)));
+        }
+        // A byte-identical body is not stored twice (semantics 19).
+        let body = match &self.stored {
+            Some(stored) if stored.body == body => stored.body.clone(),
+            _ => body,
+        };
+        let times = Times { requested: storable.requested, responded: storable.responded, completed: now };
+        let etag = self.made_up_etag(response, &body);
+        let head = self.head(response, Some(body.len() as u64), etag);
+        let windows =
+            freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times);
+        let stored = Arc::new(StoredResponse {
+            key: placed.key,
+            head,
+            body,
+            windows,
+            fetched_at: storable.requested,
+            variant: placed.variant.into_boxed_slice(),
+            regeneration: Regeneration::default(),
+        });
+        self.keep(placed.hash, &stored);
+        Ok(Landing::Stored(stored))
+    }
+
+    /// A 304: the same body for another window, its fields brought up to date (RFC 9111, 3.2 and 4.3.4).
+    pub(super) fn freshen(&mut self, response: &OriginResponse, times: &Times) -> Arc<StoredResponse> {
+        let Some(old) = self.stored.clone() else { unreachable!("a 304 is settled as Freshen only against a stored response") };
+        let mut fields = old.head.origin_fields();
+        for name in response.fields.keys() {
+            if *name != http::header::CONTENT_LENGTH {
+                fields.remove(name);
+            }
+        }
+        for (name, value) in &response.fields {
+            if *name != http::header::CONTENT_LENGTH {
+                fields.append(name, value.clone());
+            }
+        }
+        let windows =
+            freshness::windows(old.head.status().as_u16(), &fields, &self.route.policy, times);
+        let builder = crate::store::HeadBuilder {
+            status: old.head.status(),
+            fields: &fields,
+            policy: &self.route.policy,
+            length: Some(old.body.len() as u64),
+            etag: (!fields.contains_key(http::header::ETAG)).then(|| made_up(&old.body)).filter(|_| self.route.policy.is_isr()),
+            date: http_date(times.responded),
+        };
+        let stored = Arc::new(StoredResponse {
+            key: old.key.clone(),
+            head: builder.build(),
+            body: old.body.clone(),
+            windows,
+            fetched_at: times.requested,
+            variant: old.variant.clone(),
+            regeneration: Regeneration::default(),
+        });
+        self.keep(self.hash, &stored);
+        stored
+    }
+
+    fn keep(&mut self, hash: KeyHash, stored: &Arc<StoredResponse>) {
+        self.claimed = false;
+        self.engine.verdicts.forget(self.hash);
+        self.engine.store.put(hash, Slot::Response(stored.clone()));
+    }
+
+    /// An ISR page without an ETag gets a strong one from its body (semantics 48).
+    fn made_up_etag(&self, response: &OriginResponse, body: &Bytes) -> Option<HeaderValue> {
+        let wanted = self.route.policy.is_isr() && response.status == http::StatusCode::OK;
+        (wanted && !response.fields.contains_key(http::header::ETAG)).then(|| made_up(body))
+    }
+}
+
+fn made_up(body: &[u8]) -> HeaderValue {
+    let tag = format!("\"{:032x}\"", xxh3_128(body));
+    HeaderValue::try_from(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+/// An HTTP-date for a Date field (RFC 9110, 5.6.7).
+pub(crate) fn http_date(at: Timestamp) -> HeaderValue {
+    semantics::time::http_date(at).try_into().unwrap_or_else(|_| HeaderValue::from_static(""))
+}

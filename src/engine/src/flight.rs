@@ -1,0 +1,328 @@
+//! Single flight: one fill a key, watched by everybody who waits for it (semantics 20).
+//!
+//! A fill writes into its flight; watchers read from it, each at his own pace. Nobody owns a fill but the engine: a
+//! watcher that goes away changes nothing, and a lead that goes away without a result frees the others.
+
+use crate::failed::Failed;
+use crate::store::{Head, KeyHash, StoredResponse};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use semantics::settlement::Failure;
+use semantics::storability::NotStorable;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
+
+/// An answer whose head is known, while its body is on the way.
+#[derive(Debug)]
+pub struct Opened {
+    pub head: Head,
+    /// The body's length, where the origin told it.
+    pub length: Option<u64>,
+    /// The nominated fields with the values that were sent: a watcher with other values needs another variant.
+    pub variant: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// How a flight ended.
+#[derive(Clone, Debug)]
+pub enum Landing {
+    Stored(Arc<StoredResponse>),
+    /// The answer was freshened by a 304.
+    Freshened(Arc<StoredResponse>),
+    Failed(Arc<Failed>),
+    /// The answer is the leader's alone; the others ask for themselves.
+    NotStorable(NotStorable),
+    /// Not stored, and delivered whole.
+    Delivered,
+    /// The lead went away without a result: whoever still waits starts over.
+    Abandoned,
+}
+
+/// What a watcher sees first.
+pub enum Sight {
+    /// Storable so far: everybody may read along.
+    Open(Arc<Opened>),
+    /// Not to be stored: for the leader, if it is his own.
+    Relay(Arc<Opened>, NotStorable),
+    Landed(Landing),
+}
+
+#[derive(Default)]
+struct State {
+    opened: Option<Arc<Opened>>,
+    relay: Option<NotStorable>,
+    landing: Option<Landing>,
+    chunks: VecDeque<Bytes>,
+    /// Index of the first chunk that is still held.
+    first: usize,
+    held_bytes: usize,
+    /// Where each watcher reads next.
+    cursors: HashMap<u64, usize>,
+    next_watcher: u64,
+}
+
+pub struct Flight {
+    state: Mutex<State>,
+    /// Wakes watchers.
+    news: watch::Sender<()>,
+    /// Wakes the fill when a watcher has read or gone.
+    room: Notify,
+}
+
+impl Flight {
+    fn new() -> Arc<Self> {
+        Arc::new(Flight { state: Mutex::default(), news: watch::Sender::new(()), room: Notify::new() })
+    }
+
+    fn watch(self: &Arc<Self>) -> Watcher {
+        let mut state = self.state.lock();
+        let id = state.next_watcher;
+        state.next_watcher += 1;
+        let at = state.first;
+        state.cursors.insert(id, at);
+        drop(state);
+        Watcher { flight: self.clone(), id, news: self.news.subscribe() }
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock());
+        self.news.send_replace(());
+    }
+
+    /// Drops chunks that every watcher has read; only when nobody can come late any more.
+    fn trim(state: &mut State) {
+        if state.relay.is_none() {
+            return;
+        }
+        let slowest = state.cursors.values().copied().min().unwrap_or(usize::MAX);
+        while state.first < slowest {
+            let Some(chunk) = state.chunks.pop_front() else { break };
+            state.first += 1;
+            state.held_bytes -= chunk.len();
+        }
+    }
+}
+
+/// A reader of one flight.
+pub struct Watcher {
+    flight: Arc<Flight>,
+    id: u64,
+    news: watch::Receiver<()>,
+}
+
+impl Watcher {
+    /// Waits for the head or the end, whichever comes first.
+    pub async fn sight(&mut self) -> Sight {
+        loop {
+            self.news.borrow_and_update();
+            {
+                let state = self.flight.state.lock();
+                match (&state.opened, &state.relay, &state.landing) {
+                    (Some(opened), Some(reason), _) => return Sight::Relay(opened.clone(), *reason),
+                    (_, _, Some(landing)) => return Sight::Landed(landing.clone()),
+                    (Some(opened), None, None) => return Sight::Open(opened.clone()),
+                    (None, _, None) => {}
+                }
+            }
+            if self.news.changed().await.is_err() {
+                return Sight::Landed(Landing::Abandoned);
+            }
+        }
+    }
+
+    /// The next bytes of the body; `None` at its proper end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            self.news.borrow_and_update();
+            if let Some(result) = self.poll_chunk() {
+                return result;
+            }
+            if self.news.changed().await.is_err() {
+                return Err(Failure::Internal);
+            }
+        }
+    }
+
+    fn poll_chunk(&self) -> Option<Result<Option<Bytes>, Failure>> {
+        let mut state = self.flight.state.lock();
+        let first = state.first;
+        let cursor = state.cursors.get_mut(&self.id)?;
+        let at = *cursor;
+        if let Some(chunk) = at.checked_sub(first).and_then(|i| state.chunks.get(i)).cloned() {
+            state.cursors.insert(self.id, at + 1);
+            Flight::trim(&mut state);
+            let draining = state.relay.is_some();
+            drop(state);
+            if draining {
+                self.flight.room.notify_one();
+            }
+            return Some(Ok(Some(chunk)));
+        }
+        match &state.landing {
+            None => None,
+            Some(Landing::Failed(failed)) => Some(Err(failed.failure)),
+            Some(Landing::Abandoned) => Some(Err(Failure::Internal)),
+            Some(_) => Some(Ok(None)),
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let mut state = self.flight.state.lock();
+        state.cursors.remove(&self.id);
+        Flight::trim(&mut state);
+        drop(state);
+        self.flight.room.notify_one();
+    }
+}
+
+const SHARDS: usize = 64;
+
+/// All flights by key.
+pub struct Flights {
+    shards: Box<[Mutex<HashMap<KeyHash, Arc<Flight>>>]>,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Flights { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl Flights {
+    fn shard(&self, hash: KeyHash) -> &Mutex<HashMap<KeyHash, Arc<Flight>>> {
+        &self.shards[usize::try_from(hash % SHARDS as u128).unwrap_or_default()]
+    }
+
+    /// Joins the flight of this key, or leads a new one.
+    pub fn join_or_lead(self: &Arc<Self>, hash: KeyHash) -> (Watcher, Option<Lead>) {
+        let mut shard = self.shard(hash).lock();
+        if let Some(flight) = shard.get(&hash) {
+            return (flight.watch(), None);
+        }
+        let flight = Flight::new();
+        shard.insert(hash, flight.clone());
+        drop(shard);
+        let watcher = flight.watch();
+        (watcher, Some(Lead { flights: self.clone(), flight, keys: vec![hash] }))
+    }
+
+    /// Leads a flight of this key, unless there is one already.
+    pub fn lead(self: &Arc<Self>, hash: KeyHash) -> Option<Lead> {
+        self.join_or_lead(hash).1
+    }
+
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The right and the duty to bring a flight to its end. Dropped without a landing, it lands as abandoned.
+pub struct Lead {
+    flights: Arc<Flights>,
+    flight: Arc<Flight>,
+    keys: Vec<KeyHash>,
+}
+
+/// While a body is relayed, at most this much of it waits for the slowest watcher, in bytes.
+const RELAY_WINDOW: usize = 1 << 20;
+
+impl Lead {
+    /// The head is known and storable: watchers may answer.
+    pub fn open(&self, opened: Opened) {
+        self.flight.tell(|s| s.opened = Some(Arc::new(opened)));
+    }
+
+    /// Lets the flight be found under a second key too: the variant's, once Vary is known.
+    pub fn also(&mut self, hash: KeyHash) {
+        if self.keys.contains(&hash) {
+            return;
+        }
+        let mut shard = self.flights.shard(hash).lock();
+        if let std::collections::hash_map::Entry::Vacant(slot) = shard.entry(hash) {
+            slot.insert(self.flight.clone());
+            self.keys.push(hash);
+        }
+    }
+
+    /// From now on nothing is kept for late comers: the flight cannot be joined, and its bytes go to those who have
+    /// begun to read, or to the leader.
+    pub fn relay(&mut self, opened: Option<Opened>, reason: NotStorable) {
+        self.unlist();
+        self.flight.tell(|s| {
+            s.opened = opened.map(Arc::new).or(s.opened.take());
+            s.relay = Some(reason);
+            Flight::trim(s);
+        });
+    }
+
+    pub fn push(&self, chunk: Bytes) {
+        self.flight.tell(|s| {
+            s.held_bytes += chunk.len();
+            s.chunks.push_back(chunk);
+        });
+    }
+
+    /// Waits until the watchers of a relay have read enough. `false`: nobody reads any more.
+    pub async fn has_room(&self) -> bool {
+        loop {
+            let room = self.flight.room.notified();
+            {
+                let state = self.flight.state.lock();
+                if state.cursors.is_empty() {
+                    return false;
+                }
+                if state.held_bytes < RELAY_WINDOW {
+                    return true;
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// Waits until nobody watches.
+    pub async fn deserted(&self) {
+        loop {
+            let room = self.flight.room.notified();
+            if self.flight.state.lock().cursors.is_empty() {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// The whole body so far.
+    pub fn collected(&self) -> Vec<Bytes> {
+        self.flight.state.lock().chunks.iter().cloned().collect()
+    }
+
+    /// Ends the flight.
+    pub fn land(&mut self, landing: Landing) {
+        self.unlist();
+        self.flight.tell(|s| s.landing = Some(landing));
+    }
+
+    fn unlist(&mut self) {
+        for hash in self.keys.drain(..) {
+            let mut shard = self.flights.shard(hash).lock();
+            if shard.get(&hash).is_some_and(|f| Arc::ptr_eq(f, &self.flight)) {
+                shard.remove(&hash);
+            }
+        }
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.unlist();
+        let landed = self.flight.state.lock().landing.is_some();
+        if !landed {
+            self.flight.tell(|s| s.landing = Some(Landing::Abandoned));
+        }
+    }
+}

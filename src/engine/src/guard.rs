@@ -1,0 +1,152 @@
+//! What protects the origin: caps with bounded queues, back-off, and what is remembered of keys that are not stored.
+
+use crate::failed::Failed;
+use crate::store::KeyHash;
+use lru::LruCache;
+use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
+use semantics::storability::NotStorable;
+use semantics::{Timestamp, Windows};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A cap on concurrent work with a bounded queue in front.
+#[derive(Clone, Copy, Debug)]
+pub struct GateSettings {
+    pub max_concurrent: usize,
+    pub queue: usize,
+}
+
+pub struct Gate {
+    permits: Arc<Semaphore>,
+    queued: AtomicUsize,
+    settings: GateSettings,
+    in_flight: Gauge,
+    waiting: Gauge,
+}
+
+/// A place at the origin, given back on drop.
+pub struct Pass {
+    _permit: OwnedSemaphorePermit,
+    in_flight: Gauge,
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.in_flight.dec();
+    }
+}
+
+/// Counted down on drop, also when the one who waits goes away.
+struct Waiting<'a>(&'a Gate);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.queued.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.dec();
+    }
+}
+
+impl Gate {
+    pub fn new(settings: GateSettings, in_flight: Gauge, waiting: Gauge) -> Self {
+        let permits = Arc::new(Semaphore::new(settings.max_concurrent.max(1)));
+        Gate { permits, queued: AtomicUsize::new(0), settings, in_flight, waiting }
+    }
+
+    /// Waits for a place; `None` when the queue is full.
+    pub async fn enter(&self) -> Option<Pass> {
+        let permit = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let waiting = self.queue_up()?;
+                let permit = self.permits.clone().acquire_owned().await.ok()?;
+                drop(waiting);
+                permit
+            }
+        };
+        self.in_flight.inc();
+        Some(Pass { _permit: permit, in_flight: self.in_flight.clone() })
+    }
+
+    fn queue_up(&self) -> Option<Waiting<'_>> {
+        let room = |n: usize| (n < self.settings.queue).then_some(n + 1);
+        self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
+        self.waiting.inc();
+        Some(Waiting(self))
+    }
+}
+
+/// What is remembered of a key with nothing stored.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// Not collapsed and not serialised until then (semantics 3).
+    NotStorable {
+        reason: NotStorable,
+        until: Timestamp,
+        /// Found out by a personal visitor's own request: it says nothing about anonymous ones.
+        personal_only: bool,
+    },
+    /// Its first generation failed just now (semantics 27).
+    Failed(Arc<Failed>),
+}
+
+/// How long a key counts as not storable (semantics 3).
+pub const NOT_STORABLE_FOR: Duration = Duration::from_secs(120);
+
+/// At most this many keys are remembered; the least recently used goes.
+const REMEMBERED: usize = 100_000;
+const SHARDS: usize = 16;
+
+/// Verdicts by key.
+pub struct Verdicts {
+    shards: Box<[Mutex<LruCache<KeyHash, Known>>]>,
+}
+
+impl Default for Verdicts {
+    fn default() -> Self {
+        let each = NonZeroUsize::new(REMEMBERED / SHARDS).unwrap_or(NonZeroUsize::MIN);
+        Verdicts { shards: (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect() }
+    }
+}
+
+impl Verdicts {
+    fn shard(&self, hash: KeyHash) -> &Mutex<LruCache<KeyHash, Known>> {
+        &self.shards[usize::try_from((hash >> 32) % SHARDS as u128).unwrap_or_default()]
+    }
+
+    pub fn get(&self, hash: KeyHash, now: Timestamp) -> Option<Known> {
+        let mut shard = self.shard(hash).lock();
+        let known = shard.get(&hash)?;
+        let holds = match known {
+            Known::NotStorable { until, .. } => now < *until,
+            Known::Failed(failed) => failed.holds(now),
+        };
+        if holds {
+            return Some(known.clone());
+        }
+        shard.pop(&hash);
+        None
+    }
+
+    pub fn note(&self, hash: KeyHash, known: Known) {
+        self.shard(hash).lock().put(hash, known);
+    }
+
+    pub fn forget(&self, hash: KeyHash) {
+        self.shard(hash).lock().pop(&hash);
+    }
+}
+
+const BACK_OFF_LEAST: Duration = Duration::from_secs(3);
+const BACK_OFF_MOST: Duration = Duration::from_secs(30);
+const RETRY_AFTER_MOST: Duration = Duration::from_secs(600);
+
+/// When a failed regeneration may be tried again: clamp(R, 3 s, 30 s), or Retry-After if longer (semantics 31).
+pub fn next_attempt(windows: &Windows, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
+    let window = windows.fresh_until.since(windows.generated);
+    let pause = window.clamp(BACK_OFF_LEAST, BACK_OFF_MOST);
+    now.after(pause.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MOST)))
+}

@@ -1,0 +1,283 @@
+//! The engine conducts: look up, decide, then serve, fill or refresh. It owns every fill; clients only watch them.
+//!
+//! It does not know sockets, HTTP parsing or configuration files: requests come as [`Visit`]s, the origin is a trait,
+//! and time is asked of one [`Clock`].
+
+mod canonical;
+pub mod clock;
+pub mod failed;
+mod fill;
+pub mod flight;
+pub mod guard;
+pub mod metrics;
+pub mod origin;
+mod probe;
+pub mod store;
+mod wait;
+
+pub use clock::Clock;
+pub use failed::Failed;
+pub use metrics::Metrics;
+pub use probe::Probe;
+pub use wait::Answer;
+
+use flight::Flights;
+use guard::{Gate, GateSettings, Verdicts};
+use metrics::RouteMetrics;
+use origin::{Kind, Origin, OriginId};
+use semantics::{CacheStatus, Decision, Facts, Forward, Policy, Request, Selection, Timestamp, decision, personal, query};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use store::{KeyHash, KeyHasher, Memory, Slot, StoredResponse};
+
+/// One route as the engine needs it.
+pub struct Route {
+    pub name: Arc<str>,
+    pub policy: Policy,
+    pub origin: OriginId,
+    pub metrics: RouteMetrics,
+    last_logged: AtomicU64,
+    blocked: AtomicBool,
+}
+
+/// A failing route is mentioned in the log this often.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+impl Route {
+    pub fn new(name: &str, policy: Policy, origin: OriginId, metrics: &Metrics) -> Self {
+        Route { name: Arc::from(name), policy, origin, metrics: metrics.route(name), last_logged: AtomicU64::new(0), blocked: AtomicBool::new(false) }
+    }
+
+    /// Whether this is the first time that the origin blocks storing on this route.
+    fn first_block(&self) -> bool {
+        !self.blocked.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether a failure on this route is worth a line now: once per [`LOG_PAUSE`].
+    fn may_log(&self, now: Timestamp) -> bool {
+        let last = self.last_logged.load(Ordering::Relaxed);
+        let due = Timestamp::from_micros(last).after(LOG_PAUSE) <= now;
+        due && self
+            .last_logged
+            .compare_exchange(last, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+}
+
+/// One origin's name and limits.
+#[derive(Clone, Debug)]
+pub struct OriginSettings {
+    pub name: Arc<str>,
+    pub renders: GateSettings,
+    pub refreshes: GateSettings,
+    /// A whole fill, from its request to the last byte.
+    pub total: Duration,
+    /// Between two reads of a fill's body.
+    pub between_bytes: Duration,
+    /// Between two reads of a body that is handed through.
+    pub passed_idle: Duration,
+}
+
+pub(crate) struct OriginLimits {
+    pub(crate) settings: OriginSettings,
+    pub(crate) renders: Gate,
+    pub(crate) refreshes: Gate,
+}
+
+/// What an engine is made of.
+pub struct Settings {
+    pub deployment: String,
+    pub store: store::Settings,
+    pub origins: Vec<OriginSettings>,
+    /// Of this process, for hashing.
+    pub seed: u64,
+}
+
+pub struct Engine {
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    deployment: String,
+    store: Memory,
+    hasher: KeyHasher,
+    flights: Arc<Flights>,
+    verdicts: Verdicts,
+    origin: Arc<dyn Origin>,
+    origins: Vec<OriginLimits>,
+}
+
+/// A request on a cacheable route, with its key.
+#[derive(Clone, Copy)]
+pub struct Visit<'a> {
+    pub request: &'a Request<'a>,
+    pub facts: &'a Facts<'a>,
+    pub route: &'a Arc<Route>,
+    /// The keyed part of the query, which is what fills send.
+    pub query: Option<&'a str>,
+    pub key: &'a [u8],
+    pub hash: KeyHash,
+}
+
+/// A stored response that answers, and what is said of it.
+#[derive(Clone)]
+pub struct Served {
+    pub response: Arc<StoredResponse>,
+    pub status: CacheStatus,
+}
+
+/// What can be said at once.
+pub enum Step {
+    Serve(Served),
+    /// A fill is needed: [`Engine::answer`] waits for it.
+    Wait,
+    Pass(Forward),
+    /// `only-if-cached`, and nothing to serve.
+    Unsatisfiable,
+}
+
+/// What stands at a visit's key, its variant chosen.
+pub(crate) struct Selected {
+    /// Where a fill for this visit lands: the primary key's hash, or the variant's.
+    pub(crate) hash: KeyHash,
+    pub(crate) stored: Option<Arc<StoredResponse>>,
+    /// The fields that Vary is known to nominate.
+    pub(crate) nominated: Vec<String>,
+}
+
+impl Engine {
+    pub fn new(settings: Settings, origin: Arc<dyn Origin>, metrics: Arc<Metrics>, clock: Clock) -> Arc<Self> {
+        let origins = settings.origins.into_iter().map(|s| {
+            let (in_flight, queued) = metrics.refreshes(&s.name);
+            OriginLimits {
+                renders: Gate::new(s.renders, Default::default(), Default::default()),
+                refreshes: Gate::new(s.refreshes, in_flight, queued),
+                settings: s,
+            }
+        });
+        let origins = origins.collect();
+        Arc::new(Engine {
+            clock,
+            metrics,
+            deployment: settings.deployment,
+            store: Memory::new(settings.store),
+            hasher: KeyHasher::new(settings.seed),
+            flights: Arc::default(),
+            verdicts: Verdicts::default(),
+            origin,
+            origins,
+        })
+    }
+
+    /// Writes a request's key into `buffer`; the visit borrows it.
+    pub fn key(&self, request: &Request<'_>, facts: &Facts<'_>, policy: &Policy, query: Option<&str>, buffer: &mut Vec<u8>) -> KeyHash {
+        let parts = semantics::key::KeyParts { deployment: &self.deployment, request, query: query.map(Cow::Borrowed) };
+        semantics::key::write_primary(buffer, &parts, facts, policy);
+        self.hasher.hash(buffer)
+    }
+
+    /// Decides what can be decided at once: this is the hit path. Starts the background refresh of a stale page.
+    pub fn begin(self: &Arc<Self>, visit: &Visit<'_>, now: Timestamp) -> Step {
+        match self.store.get(visit.hash, visit.key) {
+            Some(Slot::Response(response)) => self.step(visit, Some(&response), now),
+            Some(Slot::Varies(_)) => {
+                let selected = self.select(visit);
+                self.step(visit, selected.stored.as_ref(), now)
+            }
+            None => Step::Wait,
+        }
+    }
+
+    fn step(self: &Arc<Self>, visit: &Visit<'_>, stored: Option<&Arc<StoredResponse>>, now: Timestamp) -> Step {
+        let Some(response) = stored else { return Step::Wait };
+        match decision::decide(visit.facts, self.selection(response, now), now) {
+            Decision::Reuse { ttl, failing } => Step::Serve(served(response, ttl, failing)),
+            Decision::ReuseAndRefresh { ttl } => {
+                if response.regeneration.claim(now) {
+                    self.refresh(visit, response);
+                }
+                Step::Serve(served(response, ttl, false))
+            }
+            Decision::Bypass(why) => Step::Pass(why),
+            Decision::Unsatisfiable => Step::Unsatisfiable,
+            Decision::Validate | Decision::Fetch(_) => Step::Wait,
+        }
+    }
+
+    pub(crate) fn selection(&self, response: &StoredResponse, now: Timestamp) -> Selection {
+        // The state of the regeneration matters only to what is stale, and costs a lock.
+        let fresh = now < response.windows.fresh_until;
+        let failing_until = if fresh { None } else { response.regeneration.failing_until() };
+        Selection::Stored { windows: response.windows, failing_until }
+    }
+
+    /// Looks up, following Vary to the variant.
+    pub(crate) fn select(&self, visit: &Visit<'_>) -> Selected {
+        let spec = match self.store.get(visit.hash, visit.key) {
+            Some(Slot::Varies(spec)) => spec,
+            Some(Slot::Response(response)) => {
+                return Selected { hash: visit.hash, stored: Some(response), nominated: Vec::new() };
+            }
+            None => return Selected { hash: visit.hash, stored: None, nominated: Vec::new() },
+        };
+        let values = semantics::vary::nominated(&spec.names, visit.request);
+        let mut key = Vec::with_capacity(visit.key.len() + 64);
+        semantics::key::write_variant(&mut key, visit.key, &values);
+        let hash = self.hasher.hash(&key);
+        let stored = match self.store.get(hash, &key) {
+            Some(Slot::Response(response)) => Some(response),
+            _ => None,
+        };
+        Selected { hash, stored, nominated: spec.names.clone() }
+    }
+
+    /// Starts a background regeneration; the caller holds the response's claim.
+    fn refresh(self: &Arc<Self>, visit: &Visit<'_>, response: &Arc<StoredResponse>) {
+        let selected = self.select(visit);
+        let Some(lead) = self.flights.lead(selected.hash) else {
+            // A client waits for a fill of the same key already: that one renews it.
+            response.regeneration.release(self.clock.now().after(Duration::from_secs(1)));
+            return;
+        };
+        let request = canonical::refresh(visit, response, Kind::Refresh);
+        let job = fill::Job::new(self, visit, lead, request, selected.hash, Some(response.clone()));
+        fill::spawn(job);
+    }
+
+    pub fn usage(&self) -> store::Usage {
+        self.store.usage()
+    }
+
+    /// Fills that run at present.
+    pub fn fills(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Metrics as text, gauges brought up to date.
+    pub fn render_metrics(&self) -> String {
+        self.metrics.store(&self.store.usage());
+        self.metrics.render()
+    }
+}
+
+impl Visit<'_> {
+    /// Whether the canonical answer is this visitor's own (semantics 3 and 4).
+    pub(crate) fn is_personal(&self, nominated: &[String]) -> bool {
+        personal::judge(self.request, self.facts, &self.route.policy, nominated) == personal::Personal::Yes
+    }
+
+    /// Whether an answer that may not be shared may still be given to the visitor whose visit caused the fill.
+    pub(crate) fn owns_answer(&self, nominated: &[String]) -> bool {
+        let whole_query = self.query == self.request.query.filter(|q| !q.is_empty());
+        !self.is_personal(nominated) && (whole_query || !self.route.policy.is_isr())
+    }
+}
+
+fn served(response: &Arc<StoredResponse>, ttl: i64, failing: bool) -> Served {
+    Served { response: response.clone(), status: CacheStatus::Hit { ttl, failing } }
+}
+
+/// The keyed part of a request's query under a policy: see [`semantics::query::keyed`].
+pub fn keyed_query<'a>(request: &Request<'a>, facts: &Facts<'_>, policy: &Policy) -> Option<Cow<'a, str>> {
+    query::keyed(request.query, &policy.query, facts.rsc)
+}

@@ -1,0 +1,58 @@
+//! A personal visitor's own request, on its way to the origin as he sent it, finds out whether the page may be shared
+//! (semantics 3). Others for that key wait for the verdict.
+
+use crate::Visit;
+use crate::failed::Failed;
+use crate::fill::{self, Job};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use semantics::settlement::Failure;
+use semantics::storability::{self, NotStorable, Verdict};
+
+/// Must be told how the request went. Dropped without a word, whoever waits starts over.
+pub struct Probe {
+    job: Option<Job>,
+    /// His fields: the canonical fill carries those that Vary turns out to nominate.
+    fields: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Probe {
+    pub(crate) fn new(job: Job, visit: &Visit<'_>) -> Self {
+        let fields = visit.request.fields.iter().filter_map(|f| {
+            Some((HeaderName::try_from(f.name).ok()?, HeaderValue::from_bytes(f.value).ok()?))
+        });
+        Probe { job: Some(job), fields: fields.collect() }
+    }
+
+    /// The head of his answer has come. If it may be stored, one canonical fill starts; his own answer is his alone.
+    pub fn verdict(&mut self, status: StatusCode, fields: &HeaderMap) {
+        let Some(job) = self.job.take() else { return };
+        let now = job.engine.clock.now();
+        if storability::verdict(status) == Verdict::Sick {
+            let failure = Failure::Status(status.as_u16());
+            job.fail(Failed::plain(failure, format!("the origin answered {status}"), now));
+            return;
+        }
+        match storability::judge(status, fields, &job.route.policy, now) {
+            Ok(nominated) => {
+                let named = self.fields.drain(..).filter(|(n, _)| nominated.iter().any(|w| w == n.as_str()));
+                fill::spawn(job.carrying(named.collect()));
+            }
+            Err(reason) => job.not_storable_for_visitor(reason),
+        }
+    }
+
+    /// It never came to an answer.
+    pub fn failed(&mut self, failure: Failure, message: &str) {
+        if let Some(job) = self.job.take() {
+            let now = job.engine.clock.now();
+            job.fail(Failed::plain(failure, message, now));
+        }
+    }
+
+    /// The answer is not a page: an upgrade, say.
+    pub fn not_a_page(&mut self) {
+        if let Some(job) = self.job.take() {
+            job.not_storable_for_visitor(NotStorable::Status);
+        }
+    }
+}

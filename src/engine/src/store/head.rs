@@ -1,0 +1,187 @@
+//! The head of a stored response, built once for the wire: a hit writes it as it lies, and adds Age, Cache-Status and
+//! connection fields behind it.
+//!
+//! Layout of `wire`: status line, the origin's fields as clients see them, then (from `own_from`) Larder's own. The
+//! origin's fields that clients do not see are kept beside it, because a later 304 is merged into what the origin said.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use semantics::policy::{Policy, SetCookie};
+
+#[derive(Clone, Debug)]
+pub struct Head {
+    status: StatusCode,
+    /// Status line and fields, each line with its CRLF; without the empty line at the end.
+    wire: Bytes,
+    fields_from: u32,
+    own_from: u32,
+    /// The origin's fields that clients do not get, in the same form.
+    hidden: Box<[u8]>,
+}
+
+/// Fields about this connection or this delivery, never stored (RFC 9110, 7.6.1; RFC 9111, 3.1). Age is told anew.
+const NOT_STORED: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+    "age",
+];
+
+/// What is meant for caches, or says what another cache did (semantics 41, 50).
+const HIDDEN: [&str; 8] = [
+    "surrogate-control",
+    "larder-cache-control",
+    "cache-tag",
+    "surrogate-key",
+    "xkey",
+    "x-next-cache-tags",
+    "cache-groups",
+    "x-nextjs-cache",
+];
+
+/// What a head is made of.
+pub struct HeadBuilder<'a> {
+    pub status: StatusCode,
+    /// The origin's fields.
+    pub fields: &'a HeaderMap,
+    pub policy: &'a Policy,
+    /// Of the body; `None` while it is still on its way.
+    pub length: Option<u64>,
+    /// A validator of Larder's own, where the origin gave none.
+    pub etag: Option<HeaderValue>,
+    /// Added when the origin sent no Date (RFC 9110, 6.6.1).
+    pub date: HeaderValue,
+}
+
+impl HeadBuilder<'_> {
+    pub fn build(&self) -> Head {
+        let mut wire = Vec::with_capacity(512);
+        let reason = self.status.canonical_reason().unwrap_or("Unknown");
+        wire.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", self.status.as_str()).as_bytes());
+        let fields_from = wire.len();
+        let mut hidden = Vec::new();
+        for (name, value) in self.fields {
+            match self.place(name) {
+                Place::Wire => line(&mut wire, name.as_str(), value.as_bytes()),
+                Place::Hidden => line(&mut hidden, name.as_str(), value.as_bytes()),
+                Place::Nowhere => {}
+            }
+        }
+        let own_from = wire.len();
+        self.write_own(&mut wire);
+        wire.shrink_to_fit();
+        Head {
+            status: self.status,
+            wire: Bytes::from(wire),
+            fields_from: offset(fields_from),
+            own_from: offset(own_from),
+            hidden: hidden.into_boxed_slice(),
+        }
+    }
+
+    fn place(&self, name: &HeaderName) -> Place {
+        let name = name.as_str();
+        if NOT_STORED.contains(&name) {
+            return Place::Nowhere;
+        }
+        if name == "set-cookie" && self.policy.set_cookie == SetCookie::Strip {
+            return Place::Nowhere;
+        }
+        let replaced = (name == "cache-control" && self.policy.browser_cache_control.is_some())
+            || self.policy.response_headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+        if replaced || HIDDEN.contains(&name) { Place::Hidden } else { Place::Wire }
+    }
+
+    fn write_own(&self, wire: &mut Vec<u8>) {
+        if !self.fields.contains_key(http::header::DATE) {
+            line(wire, "date", self.date.as_bytes());
+        }
+        if let Some(length) = self.length {
+            line(wire, "content-length", length.to_string().as_bytes());
+        }
+        if let Some(etag) = &self.etag {
+            line(wire, "etag", etag.as_bytes());
+        }
+        if let Some(browser) = &self.policy.browser_cache_control {
+            line(wire, "cache-control", browser.as_bytes());
+        }
+        for (name, value) in &self.policy.response_headers {
+            line(wire, &name.to_ascii_lowercase(), value.as_bytes());
+        }
+    }
+}
+
+enum Place {
+    Wire,
+    Hidden,
+    Nowhere,
+}
+
+fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn offset(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+impl Head {
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Status line and fields, ready to be written; the empty line is still missing.
+    pub fn wire(&self) -> &Bytes {
+        &self.wire
+    }
+
+    /// Bytes held beside the struct itself.
+    pub fn heap_size(&self) -> usize {
+        self.wire.len() + self.hidden.len()
+    }
+
+    /// Every field that clients get, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        lines(&self.wire[self.fields_from as usize..])
+    }
+
+    /// The first field of that (lower-case) name that clients get.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields().find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+
+    /// What the origin sent: the visible fields without Larder's own, and the hidden ones.
+    pub fn origin_fields(&self) -> HeaderMap {
+        let visible = lines(&self.wire[self.fields_from as usize..self.own_from as usize]);
+        let mut fields = HeaderMap::new();
+        for (name, value) in visible.chain(lines(&self.hidden)) {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) {
+                fields.append(name, value);
+            }
+        }
+        fields
+    }
+
+    /// The origin's own field of that name: a validator that Larder made up is not sent to the origin.
+    pub fn origin_field(&self, name: &str) -> Option<&[u8]> {
+        let visible = lines(&self.wire[self.fields_from as usize..self.own_from as usize]);
+        visible.chain(lines(&self.hidden)).find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+}
+
+fn lines(block: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    block.split(|b| *b == b'\n').filter_map(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let colon = line.iter().position(|b| *b == b':')?;
+        let name = std::str::from_utf8(&line[..colon]).ok()?;
+        Some((name, line.get(colon + 2..).unwrap_or_default()))
+    })
+}

@@ -1,0 +1,178 @@
+//! One stored response, and the state of its regeneration.
+
+use super::head::Head;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use semantics::settlement::Failure;
+use semantics::validation::Validators;
+use semantics::{Timestamp, Windows};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::KeyHash;
+
+/// A complete response as it was in one generation. Never changed: a regeneration puts a new one in its place.
+#[derive(Debug)]
+pub struct StoredResponse {
+    /// The full key: a hash that collides is a miss.
+    pub key: Box<[u8]>,
+    pub head: Head,
+    pub body: Bytes,
+    pub windows: Windows,
+    /// Against invalidations: when its fetch started.
+    pub fetched_at: Timestamp,
+    /// The nominated fields and the values that selected this variant, replayed at a refresh.
+    pub variant: Box<[(String, Option<Vec<u8>>)]>,
+    pub regeneration: Regeneration,
+}
+
+impl StoredResponse {
+    /// The validators that clients hold.
+    pub fn validators(&self) -> Validators<'_> {
+        Validators { etag: self.head.field("etag"), last_modified: self.head.field("last-modified") }
+    }
+
+    /// The origin's own validators, for a conditional fill (semantics 1).
+    pub fn origin_validators(&self) -> Validators<'_> {
+        Validators { etag: self.head.origin_field("etag"), last_modified: self.head.origin_field("last-modified") }
+    }
+
+    /// Bytes that this response costs its store: key, head, body, variant and the structs around them.
+    pub fn cost(&self) -> usize {
+        let variant: usize =
+            self.variant.iter().map(|(n, v)| n.len() + v.as_ref().map_or(0, Vec::len) + size_of::<(String, Vec<u8>)>()).sum();
+        size_of::<Self>() + self.key.len() + self.head.heap_size() + self.body.len() + variant + INDEX_COST
+    }
+}
+
+/// What the table around a response costs: the list node, the map's slot at its usual load, and the counts of the Arc
+/// and of two `Bytes`.
+const INDEX_COST: usize = 160;
+
+const IN_FLIGHT: u64 = u64::MAX;
+
+/// The state of one stored response's regeneration: who may start the next one, and when (semantics 14, 31).
+#[derive(Debug, Default)]
+pub struct Regeneration {
+    /// The earliest next attempt in microseconds; [`IN_FLIGHT`] while one runs.
+    next_attempt: AtomicU64,
+    trouble: Mutex<Option<Box<Trouble>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    last: Failure,
+    denied_since: Option<Timestamp>,
+    uncacheable: u32,
+    uncacheable_counted: Timestamp,
+}
+
+/// Three answers in a row that may not be stored, at least this far apart, drop an ISR page (semantics 33).
+const UNCACHEABLE_APART: Duration = Duration::from_secs(30);
+const UNCACHEABLE_IN_A_ROW: u32 = 3;
+/// 401 and 403 keep a page for this long (semantics 29).
+const DENIED_AT_MOST: Duration = Duration::from_secs(3600);
+
+impl Regeneration {
+    /// Takes the right to regenerate, if it is time and nobody has it. Whoever gets `true` must end it by
+    /// [`Regeneration::failed`] or [`Regeneration::release`], or put a new response in this one's place.
+    pub fn claim(&self, now: Timestamp) -> bool {
+        let due = self.next_attempt.load(Ordering::Acquire);
+        due <= now.as_micros()
+            && self.next_attempt.compare_exchange(due, IN_FLIGHT, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Gives the right back; the next attempt may start at `next`.
+    pub fn release(&self, next: Timestamp) {
+        self.next_attempt.store(next.as_micros().min(IN_FLIGHT - 1), Ordering::Release);
+    }
+
+    /// Gives the right back if it was not ended otherwise.
+    pub fn release_if_in_flight(&self, next: Timestamp) {
+        let next = next.as_micros().min(IN_FLIGHT - 1);
+        let _ = self.next_attempt.compare_exchange(IN_FLIGHT, next, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// Until when no attempt is made, if the last one failed.
+    pub fn failing_until(&self) -> Option<Timestamp> {
+        let next = self.next_attempt.load(Ordering::Acquire);
+        (next > 0 && self.trouble.lock().is_some()).then_some(Timestamp::from_micros(next))
+    }
+
+    pub fn last_failure(&self) -> Option<Failure> {
+        self.trouble.lock().as_ref().map(|t| t.last)
+    }
+
+    /// Notes a failed attempt, and says whether the response has now lost its right to stay.
+    #[must_use]
+    pub fn failed(&self, failure: Failure, now: Timestamp, next: Timestamp) -> Standing {
+        let mut slot = self.trouble.lock();
+        let before = slot.as_deref().copied();
+        let trouble = Trouble::after(before, failure, now);
+        let standing = trouble.standing(now);
+        *slot = Some(Box::new(trouble));
+        drop(slot);
+        self.release(next);
+        standing
+    }
+}
+
+/// Whether a response that could not be regenerated stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Stays,
+    /// Denied or uncacheable for long enough.
+    Goes,
+}
+
+impl Trouble {
+    fn after(before: Option<Trouble>, failure: Failure, now: Timestamp) -> Trouble {
+        let denied = matches!(failure, Failure::Status(300..=399 | 401 | 403 | 407));
+        let denied_since = denied.then(|| before.and_then(|b| b.denied_since).unwrap_or(now));
+        let (mut uncacheable, mut counted) = (0, Timestamp::EPOCH);
+        if matches!(failure, Failure::Uncacheable(_)) {
+            (uncacheable, counted) = before.map_or((0, Timestamp::EPOCH), |b| (b.uncacheable, b.uncacheable_counted));
+            if now.since(counted) >= UNCACHEABLE_APART {
+                (uncacheable, counted) = (uncacheable + 1, now);
+            }
+        }
+        Trouble { last: failure, denied_since, uncacheable, uncacheable_counted: counted }
+    }
+
+    fn standing(&self, now: Timestamp) -> Standing {
+        let denied = self.denied_since.is_some_and(|since| now.since(since) >= DENIED_AT_MOST);
+        if denied || self.uncacheable >= UNCACHEABLE_IN_A_ROW { Standing::Goes } else { Standing::Stays }
+    }
+}
+
+/// Stands at a primary key whose responses vary: which fields select among them.
+#[derive(Debug)]
+pub struct VarySpec {
+    pub key: Box<[u8]>,
+    /// Lower-case, in order.
+    pub names: Vec<String>,
+    /// The stored variants, oldest first.
+    pub variants: Mutex<VecDeque<KeyHash>>,
+}
+
+/// At most this many variants a URL (semantics 47); the oldest goes.
+pub const MAX_VARIANTS: usize = 64;
+
+impl VarySpec {
+    /// Notes a variant, and returns one that has to go.
+    pub fn admit(&self, variant: KeyHash) -> Option<KeyHash> {
+        let mut variants = self.variants.lock();
+        if variants.contains(&variant) {
+            return None;
+        }
+        variants.push_back(variant);
+        if variants.len() > MAX_VARIANTS { variants.pop_front() } else { None }
+    }
+
+    pub fn cost(&self) -> usize {
+        size_of::<Self>() + self.key.len() + self.names.iter().map(|n| n.len() + size_of::<String>()).sum::<usize>()
+            + MAX_VARIANTS * size_of::<KeyHash>()
+            + INDEX_COST
+    }
+}

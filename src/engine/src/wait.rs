@@ -1,0 +1,206 @@
+//! A visit that cannot be answered at once: it leads or joins a fill, and watches it (semantics 3-5, 20, 27).
+
+use crate::canonical::{self, Carry};
+use crate::failed::Failed;
+use crate::fill::{self, Job};
+use crate::flight::{Landing, Lead, Opened, Sight, Watcher};
+use crate::guard::Known;
+use crate::origin::Kind;
+use crate::probe::Probe;
+use crate::store::StoredResponse;
+use crate::{Engine, Selected, Served, Step, Visit};
+use semantics::{CacheStatus, Decision, Forward, Selection, Timestamp, decision};
+use std::sync::Arc;
+
+/// How a visit is answered.
+pub enum Answer {
+    Served(Served),
+    /// The body is on its way: read it from the watcher.
+    Stream { opened: Arc<Opened>, watcher: Watcher, status: CacheStatus },
+    Failed { failed: Arc<Failed>, status: CacheStatus },
+    /// Hand the visitor's own request through. With a probe, its answer decides for everybody who waits.
+    Pass(Forward, Option<Probe>),
+    Unsatisfiable,
+}
+
+/// A visit starts over when what it waited for was not for it; each round is caused by another's outcome, and this
+/// many of them end as a pass.
+const ROUNDS: usize = 8;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Led,
+    Followed,
+}
+
+enum Round {
+    Done(Answer),
+    Again,
+}
+
+impl Engine {
+    /// Answers a visit, waiting for a fill where one is needed.
+    pub async fn answer(self: &Arc<Self>, visit: &Visit<'_>) -> Answer {
+        for _ in 0..ROUNDS {
+            if let Round::Done(answer) = self.round(visit).await {
+                return answer;
+            }
+        }
+        Answer::Pass(Forward::Miss, None)
+    }
+
+    async fn round(self: &Arc<Self>, visit: &Visit<'_>) -> Round {
+        let now = self.clock.now();
+        let selected = self.select(visit);
+        if let Some(answer) = self.without_waiting(visit, &selected, now) {
+            return Round::Done(answer);
+        }
+        let (watcher, lead) = self.flights.join_or_lead(selected.hash);
+        let role = if lead.is_some() { Role::Led } else { Role::Followed };
+        if let Some(lead) = lead {
+            // Between the look-up and the claim another fill may have landed: look again.
+            let again = self.select(visit);
+            if let Some(answer) = self.without_waiting(visit, &again, self.clock.now()) {
+                return Round::Done(answer);
+            }
+            if again.hash != selected.hash {
+                return Round::Again;
+            }
+            if let Some(probe) = self.lead(visit, &again, lead) {
+                return Round::Done(Answer::Pass(Forward::Request, Some(probe)));
+            }
+        }
+        self.watch(visit, &selected, watcher, role).await
+    }
+
+    /// The answer where no fill is needed: from the store, from what is remembered of the key, or past the cache.
+    fn without_waiting(self: &Arc<Self>, visit: &Visit<'_>, selected: &Selected, now: Timestamp) -> Option<Answer> {
+        if let Some(stored) = &selected.stored {
+            match self.step(visit, Some(stored), now) {
+                Step::Serve(served) => return Some(Answer::Served(served)),
+                Step::Pass(why) => return Some(Answer::Pass(why, None)),
+                Step::Unsatisfiable => return Some(Answer::Unsatisfiable),
+                Step::Wait => {}
+            }
+        }
+        match self.verdicts.get(selected.hash, now) {
+            Some(Known::Failed(failed)) => {
+                let why = if selected.stored.is_some() { Forward::Stale } else { Forward::UriMiss };
+                let status =
+                    CacheStatus::Forwarded { why, status: failed.failure.status(), stored: false, collapsed: true };
+                return Some(Answer::Failed { failed, status });
+            }
+            Some(Known::NotStorable { personal_only, .. })
+                if selected.stored.is_none() && (!personal_only || visit.is_personal(&selected.nominated)) =>
+            {
+                return Some(match decision::decide(visit.facts, Selection::NotStorable, now) {
+                    Decision::Unsatisfiable => Answer::Unsatisfiable,
+                    Decision::Bypass(why) => Answer::Pass(why, None),
+                    _ => Answer::Pass(Forward::Miss, None),
+                });
+            }
+            _ => {}
+        }
+        if selected.stored.is_some() {
+            return None;
+        }
+        match decision::decide(visit.facts, Selection::Nothing, now) {
+            Decision::Unsatisfiable => Some(Answer::Unsatisfiable),
+            Decision::Bypass(why) => Some(Answer::Pass(why, None)),
+            _ => None,
+        }
+    }
+
+    /// Starts the fill, or returns the probe by which a personal visitor's own request finds out whether there may be one.
+    fn lead(self: &Arc<Self>, visit: &Visit<'_>, selected: &Selected, lead: Lead) -> Option<Probe> {
+        let isr = visit.route.policy.is_isr();
+        let unknown = selected.stored.is_none() && !isr;
+        let personal = unknown && visit.is_personal(&selected.nominated);
+        let request = match &selected.stored {
+            Some(stored) => canonical::refresh(visit, stored, Kind::Fill),
+            None => {
+                let carry = if unknown && !personal { Carry::BrowserFields } else { Carry::KeyOnly };
+                canonical::request(visit, &selected.nominated, carry, Kind::Fill)
+            }
+        };
+        let job = Job::new(self, visit, lead, request, selected.hash, selected.stored.clone());
+        if personal {
+            return Some(Probe::new(job, visit));
+        }
+        fill::spawn(job);
+        None
+    }
+
+    async fn watch(self: &Arc<Self>, visit: &Visit<'_>, selected: &Selected, mut watcher: Watcher, role: Role) -> Round {
+        let why = match (&selected.stored, selected.nominated.is_empty()) {
+            (Some(_), _) => Forward::Stale,
+            (None, true) => Forward::UriMiss,
+            (None, false) => Forward::VaryMiss,
+        };
+        let collapsed = role == Role::Followed;
+        match watcher.sight().await {
+            Sight::Open(opened) => {
+                if !suits(visit, &opened.variant) {
+                    return Round::Again;
+                }
+                let status = CacheStatus::Forwarded { why, status: None, stored: !collapsed, collapsed };
+                Round::Done(Answer::Stream { opened, watcher, status })
+            }
+            Sight::Relay(opened, _) if role == Role::Led && visit.owns_answer(&selected.nominated) => {
+                let status = CacheStatus::Forwarded { why, status: None, stored: false, collapsed: false };
+                Round::Done(Answer::Stream { opened, watcher, status })
+            }
+            Sight::Relay(..) => Round::Done(Answer::Pass(Forward::Miss, None)),
+            Sight::Landed(landing) => self.landed(visit, selected, landing, why, collapsed),
+        }
+    }
+
+    fn landed(&self, visit: &Visit<'_>, selected: &Selected, landing: Landing, why: Forward, collapsed: bool) -> Round {
+        match landing {
+            Landing::Stored(response) if suits(visit, &response.variant) => {
+                let status = CacheStatus::Forwarded { why, status: None, stored: !collapsed, collapsed };
+                Round::Done(Answer::Served(Served { response, status }))
+            }
+            Landing::Freshened(response) if suits(visit, &response.variant) => {
+                let status = CacheStatus::Forwarded { why, status: Some(304), stored: !collapsed, collapsed };
+                Round::Done(Answer::Served(Served { response, status }))
+            }
+            Landing::Failed(failed) => Round::Done(self.after_failure(selected.stored.as_ref(), failed, why, collapsed)),
+            Landing::Stored(_)
+            | Landing::Freshened(_)
+            | Landing::NotStorable(_)
+            | Landing::Delivered
+            | Landing::Abandoned => Round::Again,
+        }
+    }
+
+    /// A fill failed: what is stored answers if it may (semantics 9), else everybody gets the same failure.
+    fn after_failure(
+        &self,
+        stored: Option<&Arc<StoredResponse>>,
+        failed: Arc<Failed>,
+        why: Forward,
+        collapsed: bool,
+    ) -> Answer {
+        let usable = stored.filter(|s| self.clock.now() < s.windows.error_until.max(s.windows.stale_until));
+        match usable {
+            Some(response) => {
+                let status = CacheStatus::StaleAfter { status: failed.failure.status() };
+                Answer::Served(Served { response: response.clone(), status })
+            }
+            None => {
+                let status = CacheStatus::Forwarded { why, status: failed.failure.status(), stored: false, collapsed };
+                Answer::Failed { failed, status }
+            }
+        }
+    }
+}
+
+/// Whether a response with these nominated fields answers this visitor (RFC 9111, 4.1).
+fn suits(visit: &Visit<'_>, variant: &[(String, Option<Vec<u8>>)]) -> bool {
+    if variant.is_empty() {
+        return true;
+    }
+    let names: Vec<String> = variant.iter().map(|(n, _)| n.clone()).collect();
+    semantics::vary::nominated(&names, visit.request) == variant
+}

@@ -1,0 +1,185 @@
+//! Freshness lifetime, current age and the windows in which a stored response may answer (RFC 9111, 4.2; RFC 5861; semantics 7-12).
+
+use crate::cache_control::CacheControl;
+use crate::policy::{Policy, Revalidate};
+use crate::targeted;
+use crate::time::Timestamp;
+use http::HeaderMap;
+use std::time::{Duration, SystemTime};
+
+/// When one fetch happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// The request was sent.
+    pub requested: Timestamp,
+    /// The head of the response was there.
+    pub responded: Timestamp,
+    /// The response was complete: G.
+    pub completed: Timestamp,
+}
+
+/// Until when a stored response may answer, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// G: when the response was complete.
+    pub generated: Timestamp,
+    /// Its age at G, as the origin and the caches behind it told (RFC 9111, 4.2.3).
+    pub age_at_generation: Duration,
+    /// G + R: until here it is FRESH.
+    pub fresh_until: Timestamp,
+    /// X: until here it may be served stale while it is regenerated.
+    pub stale_until: Timestamp,
+    /// Until here it answers for an origin that fails.
+    pub error_until: Timestamp,
+}
+
+impl Windows {
+    /// Current age (RFC 9111, 4.2.3).
+    pub fn age(&self, now: Timestamp) -> Duration {
+        self.age_at_generation + now.since(self.generated)
+    }
+}
+
+/// The directives that govern a response, targeted fields first (semantics 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Governing {
+    pub cache_control: CacheControl,
+    /// Whether a targeted field was read: then Cache-Control and Expires do not count (RFC 9213, 2.1).
+    pub targeted: bool,
+}
+
+impl Governing {
+    pub fn of(fields: &HeaderMap) -> Self {
+        let lines = |name: &str| fields.get_all(name).into_iter().map(http::HeaderValue::as_bytes).collect::<Vec<_>>();
+        let targeted = targeted::FIELDS
+            .iter()
+            .find_map(|name| targeted::parse(lines(name)))
+            .or_else(|| targeted::surrogate_control(lines("surrogate-control")));
+        match targeted {
+            Some(cache_control) => Governing { cache_control, targeted: true },
+            None => Governing { cache_control: CacheControl::parse(lines("cache-control")), targeted: false },
+        }
+    }
+}
+
+/// The origin's own freshness lifetime, if it gave one (RFC 9111, 4.2.1).
+pub fn explicit_lifetime(fields: &HeaderMap, governing: &Governing, responded: Timestamp) -> Option<Duration> {
+    let cc = &governing.cache_control;
+    if let Some(explicit) = cc.s_maxage.or(cc.max_age) {
+        return Some(explicit);
+    }
+    if governing.targeted || !fields.contains_key(http::header::EXPIRES) {
+        return None;
+    }
+    // Both of the origin's dates, so that its clock may be wrong; the time of reception where Date is missing or bad.
+    let date = single_date(fields, "date").unwrap_or(responded);
+    // More than one Expires, or one that is no date, is in the past (RFC 9111, 5.3).
+    Some(single_date(fields, "expires").map_or(Duration::ZERO, |expires| expires.since(date)))
+}
+
+fn single_date(fields: &HeaderMap, name: &str) -> Option<Timestamp> {
+    let mut lines = fields.get_all(name).into_iter();
+    let only = lines.next()?;
+    if lines.next().is_some() {
+        return None;
+    }
+    parse_date(only.as_bytes())
+}
+
+/// An HTTP-date in any of its three forms (RFC 9110, 5.6.7).
+pub fn parse_date(value: &[u8]) -> Option<Timestamp> {
+    let time = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_micros(u64::try_from(since_epoch.as_micros()).ok()?))
+}
+
+/// Age on arrival: the larger of what Age says and what the dates say, plus the time on the way (RFC 9111, 4.2.3).
+fn age_at_completion(fields: &HeaderMap, times: &Times) -> Duration {
+    let apparent = single_date(fields, "date").map_or(Duration::ZERO, |date| {
+        let apparent = times.responded.since(date);
+        // Date has whole seconds: less than one of them is rounding, not age.
+        if apparent < Duration::from_secs(1) { Duration::ZERO } else { apparent }
+    });
+    let told = age_field(fields);
+    let delay = times.responded.since(times.requested);
+    let corrected = if told.is_zero() { told } else { told + delay };
+    // Our choice: a Date that is off by less than a minute is a clock that is off. Age is what caches behind us send.
+    let apparent = if apparent < Duration::from_secs(60) { Duration::ZERO } else { apparent };
+    apparent.max(corrected)
+}
+
+/// The first member of the first Age line; anything but digits is ignored (RFC 9111, 5.1).
+fn age_field(fields: &HeaderMap) -> Duration {
+    let Some(line) = fields.get(http::header::AGE) else { return Duration::ZERO };
+    let first = line.as_bytes().split(|b| *b == b',').next().unwrap_or_default().trim_ascii();
+    crate::cache_control::delta_seconds(Some(first))
+}
+
+/// The windows of a complete, storable response.
+pub fn windows(status: u16, fields: &HeaderMap, policy: &Policy, times: &Times) -> Windows {
+    let governing = Governing::of(fields);
+    let age = age_at_completion(fields, times);
+    let own = explicit_lifetime(fields, &governing, times.responded);
+    match policy.revalidate {
+        Revalidate::Origin => header_driven(&governing.cache_control, own, age, policy, times.completed),
+        Revalidate::Every(window) => isr(Some(window), status, own, age, policy, times.completed),
+        Revalidate::Never => isr(None, status, own, age, policy, times.completed),
+    }
+}
+
+fn header_driven(
+    cc: &CacheControl,
+    own: Option<Duration>,
+    age: Duration,
+    policy: &Policy,
+    completed: Timestamp,
+) -> Windows {
+    // `no-cache` is stored, and validated on every use (RFC 9111, 5.2.2.4).
+    let lifetime = if cc.no_cache { Duration::ZERO } else { own.unwrap_or(Duration::ZERO) };
+    // The lifetime runs from the origin's generation, `age` before it was complete here.
+    let fresh_until = completed.after(lifetime.saturating_sub(age));
+    if cc.forbids_stale() {
+        let (stale_until, error_until) = (fresh_until, fresh_until);
+        return Windows { generated: completed, age_at_generation: age, fresh_until, stale_until, error_until };
+    }
+    let overrun = age.saturating_sub(lifetime);
+    let stale_for = cc.stale_while_revalidate.unwrap_or(Duration::ZERO).saturating_sub(overrun);
+    Windows {
+        generated: completed,
+        age_at_generation: age,
+        fresh_until,
+        stale_until: fresh_until.after(stale_for),
+        error_until: error_until(fresh_until, policy),
+    }
+}
+
+/// 404 and 410 on an ISR route stay at most this long, so that a page heals (semantics 30).
+const GONE_AT_MOST: Duration = Duration::from_secs(60);
+
+fn isr(
+    window: Option<Duration>,
+    status: u16,
+    own: Option<Duration>,
+    age: Duration,
+    policy: &Policy,
+    completed: Timestamp,
+) -> Windows {
+    let window = match status {
+        404 | 410 => Some(own.unwrap_or(GONE_AT_MOST).min(window.unwrap_or(Duration::MAX))),
+        // Redirects that are not permanent live as long as the origin said (semantics 28).
+        302 | 303 | 307 => own.map(|own| own.min(window.unwrap_or(Duration::MAX))),
+        _ => window,
+    };
+    let fresh_until = window.map_or(Timestamp::NEVER, |w| completed.after(w));
+    Windows {
+        generated: completed,
+        age_at_generation: age,
+        fresh_until,
+        stale_until: completed.after(policy.expire).max(fresh_until),
+        error_until: error_until(fresh_until, policy),
+    }
+}
+
+fn error_until(fresh_until: Timestamp, policy: &Policy) -> Timestamp {
+    policy.stale_if_error.map_or(Timestamp::NEVER, |span| fresh_until.after(span))
+}

@@ -1,0 +1,51 @@
+//! Range requests answered from a complete stored body (RFC 9110, 14).
+
+/// What a Range field asks of a body of known size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// The field is absent, malformed, or names several ranges: the whole body (RFC 9110, 14.2 allows ignoring it).
+    Whole,
+    /// First and last byte, both included.
+    Part { first: u64, last: u64 },
+    /// 416.
+    Unsatisfiable,
+}
+
+/// Reads a Range field value against a body of `size` bytes.
+pub fn resolve(value: &[u8], size: u64) -> Range {
+    let Some(spec) = value.strip_prefix(b"bytes=").and_then(|v| std::str::from_utf8(v).ok()) else {
+        return Range::Whole;
+    };
+    // Several ranges are answered whole (our choice: one part covers what players and downloads ask).
+    let Some((first, last)) = spec.trim().split_once('-').filter(|_| !spec.contains(',')) else { return Range::Whole };
+    let number = |text: &str| -> Option<u64> {
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse().unwrap_or(u64::MAX))
+    };
+    match (first, last) {
+        ("", suffix) => match number(suffix) {
+            None => Range::Whole,
+            Some(0) => Range::Unsatisfiable,
+            Some(_) if size == 0 => Range::Unsatisfiable,
+            Some(n) => Range::Part { first: size - n.min(size), last: size - 1 },
+        },
+        (first, last) => {
+            let Some(first) = number(first) else { return Range::Whole };
+            let last = if last.is_empty() { Some(u64::MAX) } else { number(last) };
+            match last {
+                None => Range::Whole,
+                Some(last) if last < first => Range::Whole,
+                Some(_) if first >= size => Range::Unsatisfiable,
+                Some(last) => Range::Part { first, last: last.min(size - 1) },
+            }
+        }
+    }
+}
+
+/// Whether If-Range lets the Range count (RFC 9110, 13.1.5): a strong match of the tag, or the exact date.
+pub fn if_range_holds(if_range: &[u8], etag: Option<&[u8]>, last_modified: Option<&[u8]>) -> bool {
+    if if_range.starts_with(b"\"") {
+        return etag == Some(if_range);
+    }
+    !if_range.starts_with(b"W/") && last_modified == Some(if_range)
+}

@@ -1,0 +1,209 @@
+//! What an answer to a fill means for what is stored (RFC 9111, 3 and 4.3; semantics 18-20, 28-34).
+
+use crate::freshness::Times;
+use crate::policy::{OnUncacheable, Policy};
+use crate::storability::{self, NotStorable, Verdict};
+use crate::validation::{self, Validators};
+use http::{HeaderMap, StatusCode};
+
+/// Why a fill failed. The names are metric labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// Name resolution, connection or TLS.
+    Connect,
+    /// A deadline passed: connect, first byte, between bytes, or in all.
+    Timeout,
+    /// The origin closed or reset before the answer was whole.
+    Truncated,
+    /// What came back is not HTTP.
+    Malformed,
+    /// A status that is no success.
+    Status(u16),
+    /// The answer became `private` or `no-store` on an ISR route.
+    Uncacheable(NotStorable),
+    /// A 204 or an empty body in place of a body.
+    Empty,
+    /// A close-delimited body in place of a whole one.
+    CloseDelimited,
+    /// A redirect to the page's own URL.
+    RedirectLoop,
+    /// A 304 that nothing stored matches, twice.
+    UnmatchedNotModified,
+    /// The body outgrew `max_object` while a stored one was to be replaced.
+    TooLarge,
+    /// The fill's queue is full, or the circuit breaker is open: the origin was not asked.
+    Shed,
+    /// Larder itself stumbled: the task that led the fill is gone.
+    Internal,
+}
+
+impl Failure {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Failure::Connect => "connect",
+            Failure::Timeout => "timeout",
+            Failure::Truncated => "truncated",
+            Failure::Malformed => "malformed",
+            Failure::Status(500..) => "status-5xx",
+            Failure::Status(400..) => "status-4xx",
+            Failure::Status(_) => "status",
+            Failure::Uncacheable(_) => "uncacheable",
+            Failure::Empty => "empty",
+            Failure::CloseDelimited => "close-delimited",
+            Failure::RedirectLoop => "redirect-loop",
+            Failure::UnmatchedNotModified => "unmatched-304",
+            Failure::TooLarge => "too-large",
+            Failure::Shed => "shed",
+            Failure::Internal => "internal",
+        }
+    }
+
+    /// The origin's status, where it sent one.
+    pub fn status(self) -> Option<u16> {
+        match self {
+            Failure::Status(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// The status for a client when nothing stored can answer: 504 where the origin was too slow, else 502, and 503
+    /// where it was not asked.
+    pub fn gateway_status(self) -> StatusCode {
+        match self {
+            Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Failure::Shed => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Status(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+            _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Whether it says something about the origin's health (for the circuit breaker): it could not be reached, or did
+    /// not answer.
+    pub fn is_unreachable(self) -> bool {
+        matches!(self, Failure::Connect | Failure::Timeout | Failure::Truncated | Failure::Malformed)
+    }
+}
+
+/// What is stored, as far as settling needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredSummary<'a> {
+    pub validators: Validators<'a>,
+    pub has_body: bool,
+}
+
+/// An answer's head as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerHead<'a> {
+    pub status: StatusCode,
+    pub fields: &'a HeaderMap,
+    /// The body's end will be told by the connection's (RFC 9112, 6.3, rule 8).
+    pub close_delimited: bool,
+    /// `Content-Length`, where given.
+    pub length: Option<u64>,
+}
+
+/// What to do with an answer, judged by its head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Store it when it is complete; these fields are nominated by Vary.
+    Store { nominated: Vec<String> },
+    /// 304 to Larder's own conditional: the stored body is good for another window.
+    Freshen,
+    /// 304 that does not match: ask once more, without conditions.
+    Refetch,
+    /// Nothing is stored for this key, and this is not to be: it goes to the one who asked.
+    Relay(NotStorable),
+    /// What is stored is to go: the page is no longer anybody's to share.
+    Drop(NotStorable),
+    /// A failure: what is stored stays as it was.
+    Fail(Failure),
+}
+
+/// Judges an answer to a fill. `url` is the fill's own `host/path?query`, to tell a redirect to itself.
+pub fn settle(
+    stored: Option<StoredSummary<'_>>,
+    answer: &AnswerHead<'_>,
+    policy: &Policy,
+    times: &Times,
+    url: &str,
+) -> Settlement {
+    let status = answer.status;
+    match storability::verdict(status) {
+        Verdict::NotModified => return settle_not_modified(stored, answer),
+        Verdict::Sick => return Settlement::Fail(Failure::Status(status.as_u16())),
+        Verdict::Denied | Verdict::Other | Verdict::Empty if stored.is_some() => {
+            return Settlement::Fail(Failure::Status(status.as_u16()));
+        }
+        _ => {}
+    }
+    if redirects_to_itself(status, answer.fields, url) {
+        return Settlement::Fail(Failure::RedirectLoop);
+    }
+    if stored.is_some() && policy.keep_on.contains(&status.as_u16()) {
+        return Settlement::Fail(Failure::Status(status.as_u16()));
+    }
+    match storability::judge(status, answer.fields, policy, times.responded) {
+        Ok(nominated) => settle_storable(stored, answer, nominated),
+        Err(reason) => settle_not_storable(stored, reason, status, policy),
+    }
+}
+
+fn settle_not_modified(stored: Option<StoredSummary<'_>>, answer: &AnswerHead<'_>) -> Settlement {
+    let Some(stored) = stored.filter(|s| !s.validators.is_empty()) else { return Settlement::Refetch };
+    let bytes = |name: http::HeaderName| answer.fields.get(name).map(http::HeaderValue::as_bytes);
+    if validation::confirms(stored.validators, bytes(http::header::ETAG), bytes(http::header::LAST_MODIFIED)) {
+        Settlement::Freshen
+    } else {
+        Settlement::Refetch
+    }
+}
+
+fn settle_storable(stored: Option<StoredSummary<'_>>, answer: &AnswerHead<'_>, nominated: Vec<String>) -> Settlement {
+    let replaces_body = stored.is_some_and(|s| s.has_body);
+    if answer.close_delimited {
+        // Nobody can tell whether it is whole (semantics 28). Relayed when nothing is stored.
+        return if replaces_body {
+            Settlement::Fail(Failure::CloseDelimited)
+        } else {
+            Settlement::Relay(NotStorable::CloseDelimited)
+        };
+    }
+    if replaces_body && answer.length == Some(0) && !answer.status.is_redirection() {
+        return Settlement::Fail(Failure::Empty);
+    }
+    Settlement::Store { nominated }
+}
+
+fn settle_not_storable(
+    stored: Option<StoredSummary<'_>>,
+    reason: NotStorable,
+    status: StatusCode,
+    policy: &Policy,
+) -> Settlement {
+    match (stored, reason) {
+        (None, _) => Settlement::Relay(reason),
+        (Some(_), NotStorable::Status | NotStorable::Partial) => Settlement::Fail(Failure::Status(status.as_u16())),
+        (Some(_), _) if policy.on_uncacheable == OnUncacheable::Keep => Settlement::Fail(Failure::Uncacheable(reason)),
+        (Some(_), _) => Settlement::Drop(reason),
+    }
+}
+
+/// A redirect whose target is the page itself, with the scheme ignored: an origin that believes it is asked in the
+/// wrong way would loop its visitors for a whole window (semantics 28).
+fn redirects_to_itself(status: StatusCode, fields: &HeaderMap, url: &str) -> bool {
+    if !status.is_redirection() {
+        return false;
+    }
+    let Some(location) = fields.get(http::header::LOCATION).and_then(|l| l.to_str().ok()) else { return false };
+    let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
+    let location = location.split('#').next().unwrap_or_default();
+    let absolute = location.strip_prefix("http://").or_else(|| location.strip_prefix("https://"));
+    match absolute.or_else(|| location.strip_prefix("//")) {
+        Some(rest) => {
+            let (to_host, to_path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let to_host = to_host.strip_suffix(":80").or_else(|| to_host.strip_suffix(":443")).unwrap_or(to_host);
+            to_host.eq_ignore_ascii_case(host) && (to_path == path || (to_path.is_empty() && path == "/"))
+        }
+        None => location == path,
+    }
+}

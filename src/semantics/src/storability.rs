@@ -1,0 +1,136 @@
+//! May this answer be stored, and is it a success at all? (RFC 9111, 3; semantics 11, 28, 29.)
+
+use crate::cache_control::CacheControl;
+use crate::freshness::{self, Governing};
+use crate::policy::{Policy, SetCookie};
+use crate::time::Timestamp;
+use crate::vary::{self, Vary};
+use http::{HeaderMap, StatusCode};
+
+/// Why an answer that is no failure is not stored. The names are metric labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotStorable {
+    /// `Cache-Control: no-store` (RFC 9111, 5.2.2.5).
+    NoStore,
+    /// `Cache-Control: private` (RFC 9111, 5.2.2.7).
+    Private,
+    /// Set-Cookie on a route that does not strip it (our choice: RFC 9111 allows it, sessions forbid it).
+    SetCookie,
+    /// `Vary: *` (RFC 9111, 4.1), or more fields than can be told apart.
+    VaryUnmatchable,
+    /// Vary on Cookie, Authorization or User-Agent (semantics 11).
+    VaryPersonal,
+    /// Neither a lifetime nor a validator: it could never be reused.
+    NoLifetime,
+    /// A status that is never stored, or a redirect without a lifetime of its own (semantics 28).
+    Status,
+    /// 206 answers a range, not the page (semantics 48).
+    Partial,
+    /// The body is larger than `max_object`.
+    TooLarge,
+    /// The body ended with the connection, so that nobody can tell whether it is whole.
+    CloseDelimited,
+    /// More hosts than may hold entries without a `hosts` list (semantics 43).
+    HostLimit,
+    /// `text/x-component` in answer to a request without `RSC` (semantics 46).
+    ComponentWithoutRsc,
+}
+
+impl NotStorable {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NotStorable::NoStore => "no-store",
+            NotStorable::Private => "private",
+            NotStorable::SetCookie => "set-cookie",
+            NotStorable::VaryUnmatchable => "vary-unmatchable",
+            NotStorable::VaryPersonal => "vary-personal",
+            NotStorable::NoLifetime => "no-lifetime",
+            NotStorable::Status => "status",
+            NotStorable::Partial => "partial",
+            NotStorable::TooLarge => "too-large",
+            NotStorable::CloseDelimited => "close-delimited",
+            NotStorable::HostLimit => "host-limit",
+            NotStorable::ComponentWithoutRsc => "component-without-rsc",
+        }
+    }
+}
+
+/// How a status counts (semantics 28 and 29).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// 200, 203, 300, 301, 308, 404, 410, 451.
+    Success,
+    /// 302, 303, 307: a success with the origin's own lifetime.
+    SuccessWithLifetime,
+    /// 204: complete, but never in place of a body.
+    Empty,
+    NotModified,
+    /// 401 and 403: somebody else may be let in.
+    Denied,
+    /// 5xx, 408, 425, 429: the origin is not well.
+    Sick,
+    /// Any other status.
+    Other,
+}
+
+/// Sorts a final status.
+pub fn verdict(status: StatusCode) -> Verdict {
+    match status.as_u16() {
+        200 | 203 | 300 | 301 | 308 | 404 | 410 | 451 => Verdict::Success,
+        302 | 303 | 307 => Verdict::SuccessWithLifetime,
+        204 => Verdict::Empty,
+        304 => Verdict::NotModified,
+        401 | 403 | 407 => Verdict::Denied,
+        408 | 425 | 429 | 500..=599 => Verdict::Sick,
+        _ => Verdict::Other,
+    }
+}
+
+/// Whether a response whose status is a success may be stored, by its head alone. `Ok` holds the nominated fields.
+pub fn judge(
+    status: StatusCode,
+    fields: &HeaderMap,
+    policy: &Policy,
+    responded: Timestamp,
+) -> Result<Vec<String>, NotStorable> {
+    match verdict(status) {
+        Verdict::Success | Verdict::SuccessWithLifetime => {}
+        _ if status == StatusCode::PARTIAL_CONTENT => return Err(NotStorable::Partial),
+        _ => return Err(NotStorable::Status),
+    }
+    let governing = Governing::of(fields);
+    forbidden(&governing.cache_control, policy)?;
+    if policy.set_cookie == SetCookie::Bypass && fields.contains_key(http::header::SET_COOKIE) {
+        return Err(NotStorable::SetCookie);
+    }
+    let own = freshness::explicit_lifetime(fields, &governing, responded);
+    if own.is_none() && verdict(status) == Verdict::SuccessWithLifetime {
+        return Err(NotStorable::Status);
+    }
+    let reusable = own.is_some_and(|l| !l.is_zero()) || governing.cache_control.stale_while_revalidate.is_some();
+    if !policy.is_isr() && !reusable && !has_validator(fields) {
+        return Err(NotStorable::NoLifetime);
+    }
+    match vary::parse(fields.get_all(http::header::VARY).into_iter().map(http::HeaderValue::as_bytes), policy) {
+        Vary::Fields(names) => Ok(names),
+        Vary::Unmatchable => Err(NotStorable::VaryUnmatchable),
+        Vary::Personal(_) => Err(NotStorable::VaryPersonal),
+    }
+}
+
+fn forbidden(cc: &CacheControl, policy: &Policy) -> Result<(), NotStorable> {
+    if policy.is_isr() && policy.override_origin {
+        return Ok(());
+    }
+    if cc.no_store {
+        return Err(NotStorable::NoStore);
+    }
+    if cc.private {
+        return Err(NotStorable::Private);
+    }
+    Ok(())
+}
+
+fn has_validator(fields: &HeaderMap) -> bool {
+    fields.contains_key(http::header::ETAG) || fields.contains_key(http::header::LAST_MODIFIED)
+}

@@ -1,0 +1,63 @@
+//! Points in time as plain numbers, so that everything below the proxy's edge can be given `now`.
+
+use std::time::Duration;
+
+/// Microseconds since the Unix epoch. Saturates instead of wrapping: the far future is simply [`Timestamp::NEVER`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// A point that no clock reaches: the end of a lifetime that does not end.
+    pub const NEVER: Timestamp = Timestamp(u64::MAX);
+    /// The Unix epoch, which is before everything.
+    pub const EPOCH: Timestamp = Timestamp(0);
+
+    pub const fn from_micros(micros: u64) -> Self {
+        Timestamp(micros)
+    }
+
+    pub const fn from_secs(secs: u64) -> Self {
+        Timestamp(secs.saturating_mul(1_000_000))
+    }
+
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// This point plus `span`; [`Timestamp::NEVER`] when that cannot be told.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        Timestamp(self.0.saturating_add(micros))
+    }
+
+    /// This point minus `span`, the epoch at the earliest.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        Timestamp(self.0.saturating_sub(micros))
+    }
+
+    /// How long ago `earlier` was; zero when it lies ahead.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Whole seconds from `now` to this point, negative once it is past. -1 covers the whole first second after it.
+    pub fn seconds_from(self, now: Timestamp) -> i64 {
+        const LONGEST: u64 = i32::MAX as u64;
+        if self.0 > now.0 {
+            let secs = (self.0 - now.0) / 1_000_000;
+            i64::try_from(secs.min(LONGEST)).unwrap_or(i64::MAX)
+        } else {
+            let secs = (now.0 - self.0).div_ceil(1_000_000);
+            -i64::try_from(secs.min(LONGEST)).unwrap_or(i64::MAX)
+        }
+    }
+}
+
+/// An HTTP-date in its preferred form (RFC 9110, 5.6.7).
+pub fn http_date(at: Timestamp) -> String {
+    let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_micros(at.as_micros());
+    httpdate::fmt_http_date(time)
+}

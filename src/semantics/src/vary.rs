@@ -1,0 +1,87 @@
+//! Vary (RFC 9111, 4.1; semantics 5, 11, 47): which fields an answer nominates, and how their values are compared.
+
+use crate::cache_control::Members;
+use crate::key;
+use crate::message::Request;
+use crate::policy::Policy;
+
+/// A response nominates at most this many fields that are not keyed anyway (our choice: each one multiplies variants).
+pub const MAX_NOMINATED: usize = 16;
+
+/// What a response's Vary lines mean for storing it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vary {
+    /// `*`, or more fields than [`MAX_NOMINATED`]: no request can be shown to match.
+    Unmatchable,
+    /// On a field that identifies a visitor, and that the route does not key.
+    Personal(&'static str),
+    /// Lower-case names in order, without those that are keyed or fixed on every fill.
+    Fields(Vec<String>),
+}
+
+/// Reads all Vary lines of a response.
+pub fn parse<'a>(lines: impl IntoIterator<Item = &'a [u8]>, policy: &Policy) -> Vary {
+    let mut names: Vec<String> = Vec::new();
+    for line in lines {
+        for member in (Members { rest: line }).map(<[u8]>::trim_ascii).filter(|m| !m.is_empty()) {
+            if member == b"*" {
+                return Vary::Unmatchable;
+            }
+            let Ok(name) = std::str::from_utf8(member) else { return Vary::Unmatchable };
+            let name = name.to_ascii_lowercase();
+            match nomination(&name, policy) {
+                Nomination::Settled => {}
+                Nomination::Personal(which) => return Vary::Personal(which),
+                Nomination::Varies => names.push(name),
+            }
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    if names.len() > MAX_NOMINATED { Vary::Unmatchable } else { Vary::Fields(names) }
+}
+
+enum Nomination {
+    /// In the key already, or the same on every fill: nothing varies.
+    Settled,
+    Personal(&'static str),
+    Varies,
+}
+
+fn nomination(name: &str, policy: &Policy) -> Nomination {
+    match name {
+        // Every fill asks for `identity`.
+        "accept-encoding" => Nomination::Settled,
+        "cookie" if policy.key_cookies.is_empty() && !policy.keys_header(name) => Nomination::Personal("cookie"),
+        "cookie" => Nomination::Settled,
+        "authorization" if !policy.keys_header(name) => Nomination::Personal("authorization"),
+        "user-agent" if !policy.keys_header(name) => Nomination::Personal("user-agent"),
+        _ if policy.keys_header(name) => Nomination::Settled,
+        // Without `RSC` a fill sends none of them, so they are absent on both sides.
+        _ if key::GROUP.contains(&name) => Nomination::Settled,
+        _ => Nomination::Varies,
+    }
+}
+
+/// The nominated fields of `request` with their values in canonical form: equal bytes select the same variant.
+pub fn nominated(names: &[String], request: &Request<'_>) -> Vec<(String, Option<Vec<u8>>)> {
+    names.iter().map(|name| (name.clone(), canonical(name, request))).collect()
+}
+
+/// RFC 9111, 4.1 allows whitespace, line combination and case (where the field's definition does) to be normalised.
+fn canonical(name: &str, request: &Request<'_>) -> Option<Vec<u8>> {
+    let mut value: Option<Vec<u8>> = None;
+    for line in request.fields_named(name) {
+        let value = value.get_or_insert_default();
+        for member in (Members { rest: line }).map(<[u8]>::trim_ascii).filter(|m| !m.is_empty()) {
+            if !value.is_empty() {
+                value.push(b',');
+            }
+            value.extend(member.iter().filter(|b| !matches!(b, b' ' | b'\t')));
+        }
+    }
+    if matches!(name, "accept-language" | "accept" | "accept-charset") {
+        value.iter_mut().for_each(|v| v.make_ascii_lowercase());
+    }
+    value
+}
