@@ -1,1 +1,16 @@
-fn main(){}
+//! Larder: Incremental Static Regeneration for any origin renderer, as a reverse caching proxy.
+
+mod admin;
+mod app;
+mod cli;
+mod config;
+mod origin;
+mod proxy;
+mod service;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

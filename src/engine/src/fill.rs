@@ -257,7 +257,7 @@ impl Job {
             self.engine.metrics.refresh_failed(&self.route.name, failed.failure);
             self.log_failure(&failed, now);
             let next = next_attempt(&stored.windows, failed.retry_after, now);
-            if stored.regeneration.failed(failed.failure, now, next) == Standing::Goes {
+            if stored.regeneration.failed(failed.failure, now, next, &self.route.metrics.failing) == Standing::Goes {
                 self.engine.store.remove_response(self.hash, stored);
                 self.note_not_storable(NotStorable::Status, false);
             }

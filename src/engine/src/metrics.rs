@@ -33,6 +33,11 @@ struct RouteCacheLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    route: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RouteReasonLabels {
     route: Arc<str>,
     reason: &'static str,
@@ -122,6 +127,25 @@ pub struct RouteMetrics {
     ok: [Counter; Outcome::ALL.len()],
     durations: [Histogram; Outcome::ALL.len()],
     requests: Family<RequestLabels, Counter>,
+    /// Stored responses whose last regeneration failed.
+    pub failing: Gauge,
+}
+
+/// One in a gauge for as long as it lives.
+#[derive(Debug)]
+pub struct Counted(Gauge);
+
+impl Counted {
+    pub fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Counted(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl RouteMetrics {
@@ -147,12 +171,15 @@ pub struct Metrics {
     origin_up: Family<ServerLabels, Gauge>,
     refresh_failures: Family<RouteReasonLabels, Counter>,
     uncacheable: Family<RouteReasonLabels, Counter>,
+    stale_because_failing: Family<RouteLabels, Gauge>,
     refreshes_in_flight: Family<OriginLabels, Gauge>,
     refresh_queue: Family<OriginLabels, Gauge>,
     store_bytes: Family<TierLabels, Gauge>,
     store_entries: Family<TierLabels, Gauge>,
     store_evictions: Family<EvictionLabels, Counter>,
     pub connections: Gauge,
+    refreshed_in_all: AtomicU64,
+    failed_in_all: AtomicU64,
 }
 
 impl Metrics {
@@ -166,12 +193,15 @@ impl Metrics {
             origin_up: Family::default(),
             refresh_failures: Family::default(),
             uncacheable: Family::default(),
+            stale_because_failing: Family::default(),
             refreshes_in_flight: Family::default(),
             refresh_queue: Family::default(),
             store_bytes: Family::default(),
             store_entries: Family::default(),
             store_evictions: Family::default(),
             connections: Gauge::default(),
+            refreshed_in_all: AtomicU64::new(0),
+            failed_in_all: AtomicU64::new(0),
         };
         metrics.register(version);
         metrics
@@ -186,6 +216,7 @@ impl Metrics {
         r.register("larder_origin_up", "1 while a server is asked, 0 while its circuit breaker is open", self.origin_up.clone());
         r.register("larder_refresh_failures", "Regenerations that failed; the old version was kept", self.refresh_failures.clone());
         r.register("larder_uncacheable", "Answers that were not stored", self.uncacheable.clone());
+        r.register("larder_stale_because_failing", "Stored responses whose last regeneration failed", self.stale_because_failing.clone());
         r.register("larder_refreshes_in_flight", "Background regenerations at the origin", self.refreshes_in_flight.clone());
         r.register("larder_refresh_queue", "Background regenerations waiting for their turn", self.refresh_queue.clone());
         r.register("larder_store_bytes", "Bytes stored, with heads, keys and indexes", self.store_bytes.clone());
@@ -205,10 +236,14 @@ impl Metrics {
             let labels = RouteCacheLabels { route: route.clone(), cache: o.as_str() };
             self.durations.get_or_create(&labels).clone()
         });
-        RouteMetrics { route, ok, durations, requests: self.requests.clone() }
+        let failing = self.stale_because_failing.get_or_create(&RouteLabels { route: route.clone() }).clone();
+        RouteMetrics { route, ok, durations, requests: self.requests.clone(), failing }
     }
 
     pub fn origin_request(&self, origin: &Arc<str>, kind: Kind, outcome: &'static str, took: Duration) {
+        if kind == Kind::Refresh && outcome == "success" {
+            self.refreshed_in_all.fetch_add(1, Ordering::Relaxed);
+        }
         let labels = OriginOutcomeLabels { origin: origin.clone(), kind: kind.as_str(), outcome };
         self.origin_requests.get_or_create(&labels).inc();
         let labels = OriginKindLabels { origin: origin.clone(), kind: kind.as_str() };
@@ -221,6 +256,7 @@ impl Metrics {
     }
 
     pub fn refresh_failed(&self, route: &Arc<str>, failure: Failure) {
+        self.failed_in_all.fetch_add(1, Ordering::Relaxed);
         let labels = RouteReasonLabels { route: route.clone(), reason: failure.as_str() };
         self.refresh_failures.get_or_create(&labels).inc();
     }
@@ -247,10 +283,15 @@ impl Metrics {
         evictions.inc_by(usage.evictions.saturating_sub(evictions.get()));
     }
 
-    /// Totals for the status page: requests by cache outcome, and failed regenerations.
+    /// Totals for the status page.
     pub fn totals(&self, routes: &[RouteMetrics]) -> Totals {
-        let mut totals = Totals::default();
+        let mut totals = Totals {
+            refreshed: self.refreshed_in_all.load(Ordering::Relaxed),
+            refresh_failures: self.failed_in_all.load(Ordering::Relaxed),
+            ..Totals::default()
+        };
         for route in routes {
+            totals.failing += route.failing.get();
             for (at, histogram) in route.durations.iter().enumerate() {
                 totals.requests[at] += histogram.0.buckets.iter().map(|b| b.load(Ordering::Relaxed)).sum::<u64>();
             }
@@ -266,8 +307,12 @@ impl Metrics {
     }
 }
 
-/// Requests by outcome, in the order of [`Outcome::ALL`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
+    /// By outcome, in the order of [`Outcome::ALL`].
     pub requests: [u64; Outcome::ALL.len()],
+    pub refreshed: u64,
+    pub refresh_failures: u64,
+    /// Stored responses whose last regeneration failed.
+    pub failing: i64,
 }

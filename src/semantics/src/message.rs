@@ -106,6 +106,7 @@ pub struct Facts<'a> {
     pub if_modified_since: Option<&'a [u8]>,
     /// `Cache-Control: only-if-cached` (RFC 9111, 5.2.1.7).
     pub only_if_cached: bool,
+    /// To WebSocket; other protocols are not switched to, and asking for one is no reason to bypass the cache.
     pub upgrade: bool,
     /// The request carries content: a GET with a body is never answered from a store (our choice: the body is not keyed).
     pub body: bool,
@@ -130,7 +131,7 @@ impl<'a> Facts<'a> {
             3 if field.is("rsc") => (self.rsc, self.keyed_group) = (true, true),
             5 if field.is("range") => self.range = Some(field.value),
             6 if field.is("cookie") => self.cookie = true,
-            7 if field.is("upgrade") => self.upgrade = true,
+            7 if field.is("upgrade") => self.upgrade |= contains_ignore_case(field.value, b"websocket"),
             8 if field.is("if-range") => self.if_range = Some(field.value),
             13 if field.is("authorization") => self.authorization = true,
             13 if field.is("if-none-match") => self.if_none_match = true,

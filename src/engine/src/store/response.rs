@@ -1,8 +1,10 @@
 //! One stored response, and the state of its regeneration.
 
 use super::head::Head;
+use crate::metrics::Counted;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
 use semantics::settlement::Failure;
 use semantics::validation::Validators;
 use semantics::{Timestamp, Windows};
@@ -60,8 +62,10 @@ pub struct Regeneration {
     trouble: Mutex<Option<Box<Trouble>>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Trouble {
+    /// Counts this response among the failing ones.
+    _counted: Counted,
     last: Failure,
     denied_since: Option<Timestamp>,
     uncacheable: u32,
@@ -106,10 +110,9 @@ impl Regeneration {
 
     /// Notes a failed attempt, and says whether the response has now lost its right to stay.
     #[must_use]
-    pub fn failed(&self, failure: Failure, now: Timestamp, next: Timestamp) -> Standing {
+    pub fn failed(&self, failure: Failure, now: Timestamp, next: Timestamp, failing: &Gauge) -> Standing {
         let mut slot = self.trouble.lock();
-        let before = slot.as_deref().copied();
-        let trouble = Trouble::after(before, failure, now);
+        let trouble = Trouble::after(slot.as_deref(), failure, now, failing);
         let standing = trouble.standing(now);
         *slot = Some(Box::new(trouble));
         drop(slot);
@@ -127,7 +130,7 @@ pub enum Standing {
 }
 
 impl Trouble {
-    fn after(before: Option<Trouble>, failure: Failure, now: Timestamp) -> Trouble {
+    fn after(before: Option<&Trouble>, failure: Failure, now: Timestamp, failing: &Gauge) -> Trouble {
         let denied = matches!(failure, Failure::Status(300..=399 | 401 | 403 | 407));
         let denied_since = denied.then(|| before.and_then(|b| b.denied_since).unwrap_or(now));
         let (mut uncacheable, mut counted) = (0, Timestamp::EPOCH);
@@ -137,7 +140,7 @@ impl Trouble {
                 (uncacheable, counted) = (uncacheable + 1, now);
             }
         }
-        Trouble { last: failure, denied_since, uncacheable, uncacheable_counted: counted }
+        Trouble { _counted: Counted::new(failing), last: failure, denied_since, uncacheable, uncacheable_counted: counted }
     }
 
     fn standing(&self, now: Timestamp) -> Standing {

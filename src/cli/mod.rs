@@ -1,0 +1,140 @@
+//! The command line. Exit codes: 0 fine, 1 the user's mistake, 2 could not run.
+
+mod demo;
+mod serve;
+
+use crate::config::{self, Faults};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Incremental Static Regeneration for any origin renderer.
+#[derive(Debug, Parser)]
+#[command(name = "larder", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run: with a configuration file, or with an origin and nothing else.
+    Serve(ServeArgs),
+    /// The whole story in one process: a slow origin, Larder in front, a status page.
+    Demo {
+        /// Larder's port; the admin address takes the next one, the origin the one after.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
+    /// Read a configuration and report every fault in it.
+    Check {
+        file: PathBuf,
+        #[arg(long, hide = true)]
+        diff: Option<String>,
+    },
+    /// Print the configuration's JSON Schema.
+    Schema,
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+#[derive(Debug, clap::Args)]
+struct ServeArgs {
+    /// The configuration (YAML).
+    #[arg(long, conflicts_with_all = ["origin", "listen", "admin"], required_unless_present = "origin")]
+    config: Option<PathBuf>,
+    /// The origin's URL, instead of a configuration.
+    #[arg(long)]
+    origin: Option<String>,
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// Where the status page and the metrics are.
+    #[arg(long)]
+    admin: Option<String>,
+    #[arg(long, hide = true)]
+    upgrade: bool,
+}
+
+/// Commands of the interface that are not built yet.
+const PLANNED: [&str; 12] = [
+    "init", "warm", "revalidate", "explain", "entries", "deployments", "fleet", "advise", "doctor", "top", "export",
+    "import",
+];
+
+const MISTAKE: u8 = 1;
+const CANNOT_RUN: u8 = 2;
+
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // The reader may have closed the pipe; there is nobody else to tell.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(MISTAKE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.command {
+        Command::Serve(args) => serve(&args),
+        Command::Demo { port } => demo::run(port),
+        Command::Check { diff: Some(_), .. } => not_available("check --diff"),
+        Command::Check { file, diff: None } => check(&file),
+        Command::Schema => {
+            println!("{}", config::schema());
+            ExitCode::SUCCESS
+        }
+        Command::Other(words) => {
+            let name = words.first().map_or("", String::as_str);
+            if PLANNED.contains(&name) {
+                return not_available(name);
+            }
+            mistake(&format!("there is no command `{name}`; `larder --help` lists them"))
+        }
+    }
+}
+
+fn serve(args: &ServeArgs) -> ExitCode {
+    if args.upgrade {
+        return not_available("serve --upgrade");
+    }
+    let loaded = match (&args.config, &args.origin) {
+        (Some(file), _) => config::load(file),
+        (None, Some(origin)) => config::zero(origin, &args.listen, args.admin.as_deref()),
+        (None, None) => return mistake("`larder serve` needs --config FILE or --origin URL"),
+    };
+    match loaded {
+        Ok(config) => serve::run(config),
+        Err(faults) => report(&faults),
+    }
+}
+
+fn check(file: &std::path::Path) -> ExitCode {
+    match config::load(file) {
+        Ok(config) => {
+            let (routes, origins) = (config.routes.len(), config.origins.len());
+            println!("{}: fine ({routes} routes, {origins} origins)", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(faults) => report(&faults),
+    }
+}
+
+fn report(faults: &Faults) -> ExitCode {
+    eprint!("{faults}");
+    ExitCode::from(MISTAKE)
+}
+
+fn not_available(what: &str) -> ExitCode {
+    mistake(&format!("`larder {what}` is not available in this version"))
+}
+
+fn mistake(what: &str) -> ExitCode {
+    eprintln!("larder: {what}");
+    ExitCode::from(MISTAKE)
+}
+
+/// Could not run: a port is taken, a runtime cannot be built.
+fn cannot_run(what: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("larder: {what}");
+    ExitCode::from(CANNOT_RUN)
+}

@@ -1,0 +1,67 @@
+//! `larder serve`: start, wait for a signal, leave as soon as idle.
+
+use super::cannot_run;
+use crate::app::App;
+use crate::config::{Config, LogFormat, Logging};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+pub(super) fn run(config: Config) -> ExitCode {
+    log_to_stderr(&config.logging);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(config.threads).enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve(config)),
+        Err(error) => cannot_run(&error),
+    }
+}
+
+async fn serve(config: Config) -> ExitCode {
+    let admin = config.admin.listen;
+    let origins: Vec<String> = config.origins.iter().map(|o| o.name.clone()).collect();
+    let app = match App::start(config).await {
+        Ok(app) => app,
+        Err(error) => return cannot_run(&error),
+    };
+    for address in app.addresses() {
+        tracing::info!(%address, %admin, origins = ?origins, "larder {} is ready", env!("CARGO_PKG_VERSION"));
+    }
+    match wait_and_stop(&app).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => cannot_run(&error),
+    }
+}
+
+/// Until SIGTERM or SIGINT; then drains. A second one ends at once.
+pub(super) async fn wait_and_stop(app: &App) -> std::io::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => tracing::warn!("SIGHUP: reloading is not available in this version; the configuration stays as it is"),
+        }
+    }
+    tracing::info!("leaving: requests that run are finished first");
+    tokio::select! {
+        () = app.stop() => {}
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Logs go to stderr. pingora speaks through `log`; of it, errors are enough.
+pub(super) fn log_to_stderr(logging: &Logging) {
+    let level = &logging.level;
+    let filter = EnvFilter::try_new(format!("error,larder={level},engine={level},pingora=off,pingora_core=off,pingora_proxy=off"))
+        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second initialisation in one process is a test's business.
+    let _ = match logging.format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+    };
+}

@@ -1,0 +1,307 @@
+//! Larder's own requests over HTTP/1.1: pooled connections, a deadline for every wait, whole answers or failures.
+//!
+//! On pingora's `Connector` rather than its subrequests: header hygiene, retry and deadlines are ours then, and nothing
+//! of a visitor's request can leak into a fill (design 2).
+
+use super::balance::{Balance, Server};
+use super::forwarding::{self, Identity};
+use super::{Settings, Timeouts};
+use bytes::Bytes;
+use engine::origin::{Body, BoxFuture, Origin, OriginError, OriginRequest, OriginResponse};
+use engine::{Clock, Metrics};
+use http::{HeaderMap, StatusCode};
+use pingora::ErrorType;
+use pingora::connectors::http::v1::Connector;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::upstreams::peer::HttpPeer;
+use semantics::settlement::Failure;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// One origin with its servers.
+pub struct Upstream {
+    pub settings: Settings,
+    pub balance: Balance,
+}
+
+/// Speaks to every configured origin.
+pub struct Client {
+    origins: Vec<Arc<Upstream>>,
+    connector: Arc<Connector>,
+    identity: Identity,
+}
+
+/// How long an unused connection is kept for the next request.
+const POOLED_FOR: Duration = Duration::from_secs(60);
+
+impl Client {
+    pub async fn new(settings: &[Settings], identity: Identity, clock: &Clock, metrics: &Arc<Metrics>) -> Self {
+        let mut origins = Vec::new();
+        for settings in settings {
+            let balance = Balance::new(settings, clock.clone(), metrics.clone()).await;
+            origins.push(Arc::new(Upstream { settings: settings.clone(), balance }));
+        }
+        Client { origins, connector: Arc::new(Connector::new(None)), identity }
+    }
+
+    pub fn origins(&self) -> &[Arc<Upstream>] {
+        &self.origins
+    }
+
+    async fn ask(&self, request: &OriginRequest) -> Result<OriginResponse, OriginError> {
+        let upstream = &self.origins[request.origin];
+        let server = upstream.balance.next().ok_or_else(breakers_open)?;
+        let error = match self.ask_server(upstream, &server, request).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        // Nothing was sent to a server that could not be reached: another one may try.
+        match upstream.balance.other(&server) {
+            Some(other) if error.failure == Failure::Connect => self.ask_server(upstream, &other, request).await,
+            _ => Err(error),
+        }
+    }
+
+    async fn ask_server(
+        &self,
+        upstream: &Arc<Upstream>,
+        server: &Arc<Server>,
+        request: &OriginRequest,
+    ) -> Result<OriginResponse, OriginError> {
+        let mut last = OriginError {
+            failure: Failure::Connect,
+            message: format!("the name of {} does not resolve", server.name()),
+        };
+        for _ in 0..server.addresses().min(ADDRESSES_TRIED) {
+            let Some(address) = server.address() else { break };
+            match self.ask_address(upstream, server, address, request).await {
+                Ok(response) => return Ok(response),
+                Err(error) => last = error,
+            }
+            if last.failure != Failure::Connect {
+                break;
+            }
+        }
+        if last.failure.is_unreachable() {
+            upstream.balance.failed(server, &last.message);
+        }
+        Err(last)
+    }
+
+    async fn ask_address(
+        &self,
+        upstream: &Arc<Upstream>,
+        server: &Arc<Server>,
+        address: SocketAddr,
+        request: &OriginRequest,
+    ) -> Result<OriginResponse, OriginError> {
+        let timeouts = &upstream.settings.timeouts;
+        let head = self.request_head(upstream, server, request)?;
+        let mut peer = peer(address, timeouts);
+        let (session, reused) = self.connect(&peer, timeouts).await?;
+        let first = exchange(session, head.clone(), timeouts).await;
+        let session = match first {
+            // The pooled connection was closed as we sent: once more on a fresh one (RFC 9112, 9.3.1).
+            Err(error) if reused && error.failure == Failure::Truncated => {
+                peer.group_key = FRESH;
+                let (session, _) = self.connect(&peer, timeouts).await?;
+                peer.group_key = 0;
+                exchange(session, head, timeouts).await?
+            }
+            other => other?,
+        };
+        Ok(self.response(upstream, server, peer, session))
+    }
+
+    async fn connect(&self, peer: &HttpPeer, timeouts: &Timeouts) -> Result<(HttpSession, bool), OriginError> {
+        match timeout(timeouts.connect, self.connector.get_http_session(peer)).await {
+            Ok(Ok(connected)) => Ok(connected),
+            Ok(Err(error)) => {
+                let failure = if *error.etype() == ErrorType::ConnectTimedout { Failure::Timeout } else { Failure::Connect };
+                Err(OriginError { failure, message: format!("no connection to {}: {}", address_of(peer), brief(&error)) })
+            }
+            Err(_) => Err(OriginError {
+                failure: Failure::Timeout,
+                message: format!("no connection to {} within `timeouts.connect`", address_of(peer)),
+            }),
+        }
+    }
+
+    fn request_head(
+        &self,
+        upstream: &Upstream,
+        server: &Server,
+        request: &OriginRequest,
+    ) -> Result<Box<RequestHeader>, OriginError> {
+        let internal = |e: &dyn std::fmt::Display| OriginError {
+            failure: Failure::Internal,
+            message: format!("the request for {} could not be built: {e}", request.url()),
+        };
+        let mut head = RequestHeader::build("GET", request.target.as_bytes(), Some(request.fields.len() + 6))
+            .map_err(|e| internal(&e))?;
+        let host = forwarding::host_header(&upstream.settings.host, &request.host, &server.settings);
+        let forwarded = forwarding::forwarded(&request.host, request.scheme);
+        let ours = [(http::header::HOST, host), (http::header::VIA, Some(self.identity.via().clone()))];
+        for (name, value) in ours.into_iter().chain(forwarded) {
+            if let Some(value) = value {
+                head.insert_header(name, value).map_err(|e| internal(&e))?;
+            }
+        }
+        for (name, value) in &request.fields {
+            head.append_header(name.clone(), value.clone()).map_err(|e| internal(&e))?;
+        }
+        Ok(Box::new(head))
+    }
+
+    fn response(
+        &self,
+        upstream: &Arc<Upstream>,
+        server: &Arc<Server>,
+        peer: HttpPeer,
+        mut session: HttpSession,
+    ) -> OriginResponse {
+        let (status, mut fields) = session
+            .resp_header()
+            .map_or((StatusCode::BAD_GATEWAY, HeaderMap::new()), |head| (head.status, head.headers.clone()));
+        let chunked = fields.contains_key(http::header::TRANSFER_ENCODING);
+        let length = fields.get(http::header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.trim().parse().ok());
+        let bodiless = session.is_body_done();
+        let length = if bodiless { Some(0) } else { length.filter(|_| !chunked) };
+        forwarding::strip_hop_by_hop(&mut fields);
+        let body = HttpBody {
+            session: Some(session),
+            connector: self.connector.clone(),
+            peer,
+            upstream: upstream.clone(),
+            server: server.clone(),
+            failed: false,
+        };
+        let close_delimited = !bodiless && !chunked && length.is_none();
+        OriginResponse { status, fields, length, close_delimited, body: Box::new(body) }
+    }
+}
+
+/// A name may have many addresses; a request waits for at most so many of them.
+const ADDRESSES_TRIED: usize = 3;
+
+/// A pool of its own that is always empty, so that a connection is new.
+const FRESH: u64 = 1;
+
+impl Origin for Client {
+    fn fetch(&self, request: OriginRequest) -> BoxFuture<'_, Result<OriginResponse, OriginError>> {
+        Box::pin(async move { self.ask(&request).await })
+    }
+}
+
+pub fn breakers_open() -> OriginError {
+    OriginError { failure: Failure::Shed, message: "every server of the origin failed just now; it is asked again in a second".into() }
+}
+
+fn peer(address: SocketAddr, timeouts: &Timeouts) -> HttpPeer {
+    let mut peer = HttpPeer::new(address, false, String::new());
+    peer.options.connection_timeout = Some(timeouts.connect);
+    peer.options.total_connection_timeout = Some(timeouts.connect);
+    peer.options.idle_timeout = Some(POOLED_FOR);
+    peer
+}
+
+fn address_of(peer: &HttpPeer) -> String {
+    pingora::upstreams::peer::Peer::address(peer).to_string()
+}
+
+/// Sends the request and reads the final head.
+async fn exchange(mut session: HttpSession, head: Box<RequestHeader>, timeouts: &Timeouts) -> Result<HttpSession, OriginError> {
+    let conversation = async {
+        session.write_request_header(head).await?;
+        loop {
+            session.read_response().await?;
+            match session.get_status() {
+                // Interim answers are for whoever waits for the final one (RFC 9110, 15.2).
+                Some(status) if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS => {}
+                _ => return Ok(()),
+            }
+        }
+    };
+    match timeout(timeouts.first_byte, conversation).await {
+        Ok(Ok(())) if session.get_status() == Some(StatusCode::SWITCHING_PROTOCOLS) => Err(OriginError {
+            failure: Failure::Malformed,
+            message: "the origin switched protocols unasked".into(),
+        }),
+        Ok(Ok(())) => Ok(session),
+        Ok(Err(error)) => Err(reading(&error)),
+        Err(_) => Err(OriginError {
+            failure: Failure::Timeout,
+            message: "the origin did not answer within `timeouts.first_byte`".into(),
+        }),
+    }
+}
+
+fn reading(error: &pingora::Error) -> OriginError {
+    let failure = match error.etype() {
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Failure::Truncated,
+        other if other.as_str() == "PrematureBodyEnd" => {
+            Failure::Truncated
+        }
+        _ => Failure::Malformed,
+    };
+    OriginError { failure, message: format!("the origin's answer broke off or makes no sense: {}", brief(error)) }
+}
+
+/// pingora's errors print their whole chain; one line is enough.
+fn brief(error: &pingora::Error) -> String {
+    let text = error.to_string();
+    let line: String = text.trim().chars().filter(|c| !c.is_control()).take(200).collect();
+    line
+}
+
+/// A body as the origin sends it. Its connection goes back to the pool at its proper end, and is closed otherwise.
+struct HttpBody {
+    session: Option<HttpSession>,
+    connector: Arc<Connector>,
+    peer: HttpPeer,
+    upstream: Arc<Upstream>,
+    server: Arc<Server>,
+    failed: bool,
+}
+
+impl HttpBody {
+    async fn next(&mut self, patience: Duration) -> Result<Option<Bytes>, OriginError> {
+        let Some(session) = &mut self.session else { return Ok(None) };
+        let error = match timeout(patience, session.read_body_bytes()).await {
+            Ok(Ok(Some(chunk))) => return Ok(Some(chunk)),
+            Ok(Ok(None)) => {
+                if let Some(session) = self.session.take() {
+                    self.connector.release_http_session(session, &self.peer, Some(POOLED_FOR)).await;
+                }
+                return Ok(None);
+            }
+            Ok(Err(error)) => reading(&error),
+            Err(_) => OriginError {
+                failure: Failure::Timeout,
+                message: format!("the origin sent nothing for {} s in the middle of its answer", patience.as_secs_f32()),
+            },
+        };
+        self.session = None;
+        self.failed = true;
+        self.upstream.balance.failed(&self.server, &error.message);
+        Err(error)
+    }
+}
+
+impl Body for HttpBody {
+    fn chunk(&mut self, patience: Duration) -> BoxFuture<'_, Result<Option<Bytes>, OriginError>> {
+        Box::pin(self.next(patience))
+    }
+}
+
+impl Drop for HttpBody {
+    fn drop(&mut self) {
+        if !self.failed {
+            self.upstream.balance.succeeded(&self.server);
+        }
+    }
+}

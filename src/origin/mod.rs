@@ -1,0 +1,76 @@
+//! Origins over HTTP: addresses, balance and the client. Does not know what is cached or why it is asked.
+
+mod address;
+mod balance;
+mod client;
+pub mod forwarding;
+
+pub use balance::{Balance, Server};
+pub use client::{Client, Upstream, breakers_open};
+
+use std::time::Duration;
+
+/// How the Host field towards an origin is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The client's, in canonical form.
+    Preserve,
+    /// The server's own authority.
+    Origin,
+    Literal(String),
+}
+
+/// One server of an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Name or address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// Its share in the round robin, at least 1.
+    pub weight: u32,
+}
+
+/// Deadlines towards an origin; pingora's own defaults are none at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    pub first_byte: Duration,
+    pub between_bytes: Duration,
+    /// A whole fill.
+    pub total: Duration,
+}
+
+/// A cap and its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concurrency {
+    pub max_concurrent: usize,
+    pub queue: usize,
+}
+
+/// The passed road's own pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassedSettings {
+    pub max_concurrent: usize,
+    pub first_byte: Duration,
+    pub idle: Duration,
+}
+
+/// One origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub name: String,
+    pub servers: Vec<ServerSettings>,
+    pub host: HostHeader,
+    pub timeouts: Timeouts,
+    pub renders: Concurrency,
+    pub refreshes: Concurrency,
+    pub passed: PassedSettings,
+}
+
+impl ServerSettings {
+    /// `host:port`, an IPv6 address in brackets; the default port is left out.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+    }
+}

@@ -1,0 +1,276 @@
+//! The one writer to the client: stored responses, bodies on their way, ranges, 304s, and Larder's own answers.
+
+use super::synthetic::{Own, wants_json};
+use engine::flight::{Opened, Watcher};
+use engine::store::Head;
+use engine::{Failed, Served};
+use http::StatusCode;
+use semantics::range::{self, Range};
+use semantics::validation::{Validators, not_modified};
+use semantics::{CacheStatus, Facts, Method, Request, Timestamp};
+use std::io::{self, IoSlice, Write};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+/// A client in the middle of one exchange.
+pub(super) struct Client<'c> {
+    pub(super) stream: &'c mut TcpStream,
+    pub(super) http11: bool,
+    pub(super) keep_alive: bool,
+    /// Bytes a second, on average, below which a reader is too slow.
+    pub(super) min_rate: usize,
+    pace: Pace,
+}
+
+#[derive(Default)]
+struct Pace {
+    sent: u64,
+    waited: Duration,
+}
+
+/// What was told to the client.
+pub(super) struct Sent {
+    pub(super) status: u16,
+}
+
+/// A reader may pause for so long before his average counts.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl<'c> Client<'c> {
+    pub(super) fn new(stream: &'c mut TcpStream, http11: bool, keep_alive: bool, min_rate: usize) -> Self {
+        Client { stream, http11, keep_alive, min_rate, pace: Pace::default() }
+    }
+
+    /// A stored response: whole, a part of it, or 304.
+    pub(super) async fn stored(
+        &mut self,
+        request: &Request<'_>,
+        facts: &Facts<'_>,
+        served: &Served,
+        now: Timestamp,
+        tail: &mut Vec<u8>,
+    ) -> io::Result<Sent> {
+        let response = &served.response;
+        tail.clear();
+        if matches!(served.status, CacheStatus::Hit { .. } | CacheStatus::StaleAfter { .. })
+            || !response.windows.age_at_generation.is_zero()
+        {
+            write!(tail, "age: {}\r\n", response.windows.age(now).as_secs())?;
+        }
+        self.end_head(&served.status, tail);
+        let status = response.head.status();
+        if status == StatusCode::OK && facts.conditional() && not_modified(request, response.validators()) {
+            return self.not_modified(&response.head, tail).await;
+        }
+        if status == StatusCode::OK && facts.range.is_some() {
+            if let Some(sent) = self.part(request, facts, served, tail).await? {
+                return Ok(sent);
+            }
+        }
+        let body: &[u8] = if request.method == Method::Head { b"" } else { &response.body };
+        self.send(&mut [IoSlice::new(response.head.wire()), IoSlice::new(tail), IoSlice::new(body)]).await?;
+        Ok(Sent { status: status.as_u16() })
+    }
+
+    /// Cache-Status, what this connection needs, and the empty line.
+    fn end_head(&self, status: &CacheStatus, tail: &mut Vec<u8>) {
+        tail.extend_from_slice(b"cache-status: ");
+        status.write(tail);
+        tail.extend_from_slice(match (self.keep_alive, self.http11) {
+            (true, true) => b"\r\n\r\n",
+            (true, false) => b"\r\nconnection: keep-alive\r\n\r\n",
+            (false, _) => b"\r\nconnection: close\r\n\r\n",
+        });
+    }
+
+    /// 304 with the fields that a 200 would have had and that matter to a cache (RFC 9110, 15.4.5).
+    async fn not_modified(&mut self, head: &Head, tail: &[u8]) -> io::Result<Sent> {
+        const KEPT: [&str; 7] = ["cache-control", "content-location", "date", "etag", "expires", "last-modified", "vary"];
+        let mut lines = b"HTTP/1.1 304 Not Modified\r\n".to_vec();
+        for (name, value) in head.fields().filter(|(n, _)| KEPT.contains(n)) {
+            put(&mut lines, name, value);
+        }
+        self.send(&mut [IoSlice::new(&lines), IoSlice::new(tail)]).await?;
+        Ok(Sent { status: 304 })
+    }
+
+    /// 206 or 416; `None` when the Range does not count (RFC 9110, 14.2).
+    async fn part(
+        &mut self,
+        request: &Request<'_>,
+        facts: &Facts<'_>,
+        served: &Served,
+        tail: &[u8],
+    ) -> io::Result<Option<Sent>> {
+        let response = &served.response;
+        let Validators { etag, last_modified } = response.validators();
+        let holds = facts.if_range.is_none_or(|value| range::if_range_holds(value, etag, last_modified));
+        let size = response.body.len() as u64;
+        let resolved = match facts.range {
+            Some(value) if holds && request.method == Method::Get => range::resolve(value, size),
+            _ => Range::Whole,
+        };
+        let (line, kind, content_range) = match resolved {
+            Range::Whole => return Ok(None),
+            Range::Part { first, last } => ("206 Partial Content", 206, format!("bytes {first}-{last}/{size}")),
+            Range::Unsatisfiable => ("416 Range Not Satisfiable", 416, format!("bytes */{size}")),
+        };
+        let body = match resolved {
+            Range::Part { first, last } => slice(&response.body, first, last),
+            _ => &[],
+        };
+        let mut lines = format!("HTTP/1.1 {line}\r\n").into_bytes();
+        for (name, value) in response.head.fields().filter(|(n, _)| *n != "content-length" && *n != "content-range") {
+            put(&mut lines, name, value);
+        }
+        put(&mut lines, "content-length", body.len().to_string().as_bytes());
+        put(&mut lines, "content-range", content_range.as_bytes());
+        self.send(&mut [IoSlice::new(&lines), IoSlice::new(tail), IoSlice::new(body)]).await?;
+        Ok(Some(Sent { status: kind }))
+    }
+
+    /// A body on its way, as it comes. A fill that breaks off breaks this answer off too: never a clean short one.
+    pub(super) async fn streamed(
+        &mut self,
+        request: &Request<'_>,
+        opened: &Opened,
+        mut watcher: Watcher,
+        status: &CacheStatus,
+    ) -> io::Result<Sent> {
+        let code = opened.head.status();
+        let bodiless = request.method == Method::Head || code == StatusCode::NO_CONTENT;
+        let chunked = opened.length.is_none() && !bodiless && self.http11;
+        if opened.length.is_none() && !bodiless && !self.http11 {
+            self.keep_alive = false;
+        }
+        let mut tail = Vec::with_capacity(128);
+        if chunked {
+            tail.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+        self.end_head(status, &mut tail);
+        self.send(&mut [IoSlice::new(opened.head.wire()), IoSlice::new(&tail)]).await?;
+        if !bodiless {
+            self.copy(&mut watcher, chunked).await?;
+        }
+        Ok(Sent { status: code.as_u16() })
+    }
+
+    async fn copy(&mut self, watcher: &mut Watcher, chunked: bool) -> io::Result<()> {
+        loop {
+            let next = tokio::select! {
+                next = watcher.chunk() => next,
+                () = gone(self.stream) => return Err(io::ErrorKind::ConnectionAborted.into()),
+            };
+            match next {
+                Ok(Some(chunk)) if chunk.is_empty() => {}
+                Ok(Some(chunk)) if chunked => {
+                    let size = format!("{:x}\r\n", chunk.len());
+                    let parts = &mut [IoSlice::new(size.as_bytes()), IoSlice::new(&chunk), IoSlice::new(b"\r\n")];
+                    self.send(parts).await?;
+                }
+                Ok(Some(chunk)) => self.send(&mut [IoSlice::new(&chunk)]).await?,
+                Ok(None) if chunked => return self.send(&mut [IoSlice::new(b"0\r\n\r\n")]).await,
+                Ok(None) => return Ok(()),
+                Err(failure) => return Err(io::Error::other(failure.as_str())),
+            }
+        }
+    }
+
+    /// A failed first generation: the origin's own words where it sent some, else ours.
+    pub(super) async fn failed(
+        &mut self,
+        request: &Request<'_>,
+        failed: &Failed,
+        status: &CacheStatus,
+    ) -> io::Result<Sent> {
+        let Some((head, body)) = &failed.answer else {
+            let own = Own {
+                status: failed.failure.gateway_status(),
+                explanation: format!("The page could not be fetched from its origin: {}.", failed.message),
+                remedy: "Try again in a moment.",
+                cache_status: *status,
+                retry_after: Some(failed.retry_after.map_or(1, |span| span.as_secs().max(1))),
+            };
+            return self.own(request, &own).await;
+        };
+        let mut lines = format!("HTTP/1.1 {} {}\r\n", head.status().as_u16(), head.status().canonical_reason().unwrap_or("Error")).into_bytes();
+        for (name, value) in head.fields().filter(|(n, _)| *n != "cache-control" && *n != "expires") {
+            put(&mut lines, name, value);
+        }
+        put(&mut lines, "cache-control", b"no-store");
+        let mut tail = Vec::with_capacity(128);
+        self.end_head(status, &mut tail);
+        let body: &[u8] = if request.method == Method::Head { b"" } else { body };
+        self.send(&mut [IoSlice::new(&lines), IoSlice::new(&tail), IoSlice::new(body)]).await?;
+        Ok(Sent { status: head.status().as_u16() })
+    }
+
+    /// An answer of Larder's own.
+    pub(super) async fn own(&mut self, request: &Request<'_>, own: &Own) -> io::Result<Sent> {
+        let json = wants_json(request.field("accept"));
+        self.own_as(own, json, request.method == Method::Head).await
+    }
+
+    pub(super) async fn own_as(&mut self, own: &Own, json: bool, head_only: bool) -> io::Result<Sent> {
+        let (head, body) = own.render(json);
+        let end: &[u8] = match (self.keep_alive, self.http11) {
+            (true, true) => b"\r\n",
+            (true, false) => b"connection: keep-alive\r\n\r\n",
+            (false, _) => b"connection: close\r\n\r\n",
+        };
+        let body: &[u8] = if head_only { b"" } else { &body };
+        self.send(&mut [IoSlice::new(&head), IoSlice::new(end), IoSlice::new(body)]).await?;
+        Ok(Sent { status: own.status.as_u16() })
+    }
+
+    /// Writes everything, and gives up on a reader who is slower than the rate.
+    async fn send(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            match self.stream.try_write_vectored(parts) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    self.pace.sent += n as u64;
+                    IoSlice::advance_slices(&mut parts, n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_room().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_for_room(&mut self) -> io::Result<()> {
+        let earned = Duration::from_secs(self.pace.sent / self.min_rate.max(1) as u64);
+        let left = (GRACE + earned).saturating_sub(self.pace.waited).min(GRACE);
+        let from = Instant::now();
+        let ready = timeout(left, self.stream.writable()).await;
+        self.pace.waited += from.elapsed();
+        match ready {
+            Ok(ready) => ready,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads slower than `limits.send_min_rate`")),
+        }
+    }
+}
+
+/// Completes when the client has gone. Bytes of a next request stay where they are.
+async fn gone(stream: &TcpStream) {
+    let mut byte = [0; 1];
+    // Early bytes are a pipelined request: then nobody can tell, until a write fails.
+    if !matches!(stream.peek(&mut byte).await, Ok(0) | Err(_)) {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn put(lines: &mut Vec<u8>, name: &str, value: &[u8]) {
+    lines.extend_from_slice(name.as_bytes());
+    lines.extend_from_slice(b": ");
+    lines.extend_from_slice(value);
+    lines.extend_from_slice(b"\r\n");
+}
+
+fn slice(body: &[u8], first: u64, last: u64) -> &[u8] {
+    let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(body.len());
+    &body[at(first)..at(last.saturating_add(1))]
+}

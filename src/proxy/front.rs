@@ -1,0 +1,223 @@
+//! The front door: one connection, one request after the other. It reads every head itself, under one deadline.
+//!
+//! An idle connection waits without a timer: the listener's reaper closes those whose deadline has passed. Only a head
+//! that comes in pieces gets a timer of its own.
+
+use super::deliver::Client;
+use super::head::{self, Framing, Head, Refusal};
+use super::listen::Ticket;
+use super::loan::Loan;
+use super::road::{self, Ended, Handover, Scratch, Site};
+use super::synthetic::Own;
+use super::Passed;
+use bytes::{Buf, BytesMut};
+use http::StatusCode;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use semantics::Outcome;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// What every connection shares.
+pub(super) struct Door {
+    pub(super) site: Arc<Site>,
+    pub(super) proxy: Arc<HttpProxy<Passed>>,
+    pub(super) shutdown: ShutdownWatch,
+}
+
+const READ_AT_LEAST: usize = 1024;
+const BUFFER: usize = 4096;
+
+enum Arrived {
+    /// The head ends here.
+    Head(usize),
+    Closed,
+    Refused(Refusal),
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAddr, ticket: Ticket) {
+    let mut buffer = BytesMut::with_capacity(BUFFER);
+    let mut scratch = Scratch::default();
+    loop {
+        let end = match read_head(&door.site, &mut stream, &mut buffer, &ticket).await {
+            Arrived::Head(end) => end,
+            Arrived::Closed => return,
+            Arrived::Refused(refusal) => return refuse(&door.site, &mut stream, refusal).await,
+        };
+        ticket.busy();
+        let next = exchange(&door, &mut stream, &buffer[..end], peer, &mut scratch).await;
+        match next {
+            Next::KeepAlive => buffer.advance(end),
+            Next::Close => return,
+            Next::Refuse(refusal) => return refuse(&door.site, &mut stream, refusal).await,
+            Next::Pass(handover, prefix, framing) => {
+                let rest = if framing == Framing::None { buffer.advance(end); BytesMut::new() } else { buffer.split().split_off(end) };
+                let Some(back) = Box::pin(pass(&door, stream, peer, *handover, prefix, &rest)).await else { return };
+                stream = back;
+            }
+        }
+        // A client that pipelines hits must not keep its thread to itself.
+        tokio::task::consume_budget().await;
+    }
+}
+
+/// Reads until a head is whole. Empty lines before it are skipped (RFC 9112, 2.2).
+async fn read_head(site: &Site, stream: &mut TcpStream, buffer: &mut BytesMut, ticket: &Ticket) -> Arrived {
+    ticket.idle(site.engine.clock.now().after(site.limits.idle_timeout));
+    if buffer.is_empty() && !matches!(read_more(stream, buffer).await, Ok(n) if n > 0) {
+        return Arrived::Closed;
+    }
+    if let Some(end) = whole(buffer) {
+        return Arrived::Head(end);
+    }
+    ticket.busy();
+    let limit = site.limits.header_bytes;
+    let collecting = async {
+        let mut scanned = 0;
+        loop {
+            while buffer.starts_with(b"\r\n") {
+                buffer.advance(2);
+            }
+            if let Some(end) = head::end(buffer, scanned) {
+                return if end > limit { Arrived::Refused(too_large()) } else { Arrived::Head(end) };
+            }
+            if buffer.len() > limit {
+                return Arrived::Refused(too_large());
+            }
+            if garbage(buffer) {
+                let what = "this is not an HTTP request";
+                return Arrived::Refused(Refusal { status: StatusCode::BAD_REQUEST, what });
+            }
+            scanned = buffer.len();
+            if !matches!(read_more(stream, buffer).await, Ok(n) if n > 0) {
+                return Arrived::Closed;
+            }
+        }
+    };
+    match timeout(site.limits.header_timeout, collecting).await {
+        Ok(arrived) => arrived,
+        Err(_) => Arrived::Refused(Refusal {
+            status: StatusCode::REQUEST_TIMEOUT,
+            what: "the request head did not arrive within `limits.header_timeout`",
+        }),
+    }
+}
+
+/// The usual case: the first read brought one head, within the smallest limit there is.
+fn whole(buffer: &[u8]) -> Option<usize> {
+    if buffer.len() > READ_AT_LEAST * 2 || buffer.first() == Some(&b'\r') {
+        return None;
+    }
+    head::end(buffer, 0)
+}
+
+/// Bytes that cannot begin a request line: TLS to a plain port, or noise.
+fn garbage(buffer: &[u8]) -> bool {
+    buffer.first().is_some_and(|b| !b.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~\r".contains(b))
+        || memchr::memmem::find(buffer, b"\n\n").is_some()
+}
+
+async fn read_more(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<usize> {
+    if buffer.capacity() - buffer.len() < READ_AT_LEAST {
+        buffer.reserve(BUFFER);
+    }
+    stream.read_buf(buffer).await
+}
+
+fn too_large() -> Refusal {
+    Refusal {
+        status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        what: "the request head is larger than `limits.header_bytes`",
+    }
+}
+
+enum Next {
+    KeepAlive,
+    Close,
+    Refuse(Refusal),
+    Pass(Box<Handover>, BytesMut, Framing),
+}
+
+async fn exchange(
+    door: &Door,
+    stream: &mut TcpStream,
+    bytes: &[u8],
+    peer: SocketAddr,
+    scratch: &mut Scratch,
+) -> Next {
+    let site = &door.site;
+    let head = match head::parse(bytes, &site.limits) {
+        Ok(head) => head,
+        Err(refusal) => return Next::Refuse(refusal),
+    };
+    let keep_alive = head.keep_alive && !site.draining.load(Ordering::Relaxed);
+    let mut client = Client::new(stream, head.http11, keep_alive, site.limits.send_min_rate);
+    match road::take(site, &head, peer, &mut client, scratch).await {
+        Ended::Answered if client.keep_alive => Next::KeepAlive,
+        Ended::Answered | Ended::Broken => Next::Close,
+        Ended::Passed(handover) => {
+            let mut prefix = BytesMut::with_capacity(bytes.len() + 64);
+            head::rewrite(&head, &mut prefix);
+            Next::Pass(handover, prefix, head.framing)
+        }
+    }
+}
+
+/// Lends the connection to pingora for one request; `None` when it does not come back.
+async fn pass(
+    door: &Door,
+    stream: TcpStream,
+    peer: SocketAddr,
+    handover: Handover,
+    mut prefix: BytesMut,
+    body: &[u8],
+) -> Option<TcpStream> {
+    prefix.extend_from_slice(body);
+    let mut session = ServerSession::new_http1(Box::new(Loan::new(stream, peer)));
+    if let ServerSession::H1(h1) = &mut session {
+        h1.set_pipelined_prefix(prefix);
+    }
+    session.set_connection_user_context(Some(Box::new(handover)));
+    let (stream, _) = door.proxy.process_new_http(session, &door.shutdown).await?.consume();
+    stream.into_any().downcast::<Loan>().ok().map(|loan| loan.into_inner())
+}
+
+async fn refuse(site: &Site, stream: &mut TcpStream, refusal: Refusal) {
+    let started = site.engine.clock.now();
+    let own = Own::new(
+        refusal.status,
+        format!("The request cannot be answered: {}.", refusal.what),
+        "Mend the request; it was not passed on.",
+        "refused",
+    );
+    let mut client = Client::new(stream, true, false, site.limits.send_min_rate);
+    // He may be gone; there is nobody else to tell.
+    if client.own_as(&own, false, false).await.is_ok() {
+        let took = site.engine.clock.now().since(started);
+        site.routes.unmatched.metrics.request(Outcome::Error, refusal.status.as_u16(), took);
+    }
+    linger(stream).await;
+}
+
+/// Closes so that the answer arrives: what the client still sends is read for a moment, else a reset could overtake it.
+async fn linger(stream: &mut TcpStream) {
+    use tokio::io::AsyncWriteExt;
+    let _ = stream.shutdown().await;
+    let mut sink = [0; 2048];
+    let drain = async {
+        for _ in 0..64 {
+            if !matches!(stream.read(&mut sink).await, Ok(n) if n > 0) {
+                break;
+            }
+        }
+    };
+    let _ = timeout(std::time::Duration::from_secs(1), drain).await;
+}

@@ -1,0 +1,203 @@
+//! Listeners: accept, count, and close what has waited too long. Bound before anything else starts, so that a port in
+//! use is an error with nothing half begun.
+
+use super::front::{self, Door};
+use super::{Passed, Site};
+use parking_lot::Mutex;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use prometheus_client::metrics::gauge::Gauge;
+use semantics::Timestamp;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::AbortHandle;
+
+/// Connections that the kernel may hold for us until they are accepted.
+const BACKLOG: u32 = 4096;
+
+/// Binds an address.
+///
+/// # Errors
+/// As the system says: the port is taken, the address is not ours, or the rights are missing.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// The state of one connection that its keeper watches.
+struct Watched {
+    /// In microseconds; [`BUSY`] while a request is served.
+    deadline: AtomicU64,
+}
+
+const BUSY: u64 = u64::MAX;
+
+/// All open connections.
+struct Registry {
+    open: Mutex<HashMap<u64, (Arc<Watched>, AbortHandle)>>,
+    by_ip: Mutex<HashMap<IpAddr, usize>>,
+    gauge: Gauge,
+}
+
+/// One connection's place, given back on drop.
+pub(super) struct Ticket {
+    registry: Arc<Registry>,
+    watched: Arc<Watched>,
+    id: u64,
+    counted: Option<IpAddr>,
+}
+
+impl Ticket {
+    pub(super) fn idle(&self, deadline: Timestamp) {
+        self.watched.deadline.store(deadline.as_micros(), Ordering::Relaxed);
+    }
+
+    pub(super) fn busy(&self) {
+        self.watched.deadline.store(BUSY, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.registry.open.lock().remove(&self.id);
+        self.registry.gauge.dec();
+        if let Some(ip) = self.counted {
+            let mut by_ip = self.registry.by_ip.lock();
+            if let Some(n) = by_ip.get_mut(&ip) {
+                *n -= 1;
+                if *n == 0 {
+                    by_ip.remove(&ip);
+                }
+            }
+        }
+    }
+}
+
+/// Everything that listens.
+pub struct Listener {
+    registry: Arc<Registry>,
+    door: Arc<Door>,
+    accepting: Mutex<Vec<AbortHandle>>,
+    next_id: AtomicU64,
+}
+
+impl Listener {
+    pub fn start(
+        site: Arc<Site>,
+        proxy: Arc<HttpProxy<Passed>>,
+        shutdown: ShutdownWatch,
+        sockets: Vec<TcpListener>,
+    ) -> Arc<Self> {
+        let door = Door { site, proxy, shutdown };
+        let gauge = door.site.engine.metrics.connections.clone();
+        let registry = Arc::new(Registry { open: Mutex::default(), by_ip: Mutex::default(), gauge });
+        let listener =
+            Arc::new(Listener { registry, door: Arc::new(door), accepting: Mutex::default(), next_id: AtomicU64::new(0) });
+        for socket in sockets {
+            let task = tokio::spawn(listener.clone().accept(socket));
+            listener.accepting.lock().push(task.abort_handle());
+        }
+        let reaper = tokio::spawn(listener.clone().reap());
+        listener.accepting.lock().push(reaper.abort_handle());
+        listener
+    }
+
+    async fn accept(self: Arc<Self>, socket: TcpListener) {
+        loop {
+            match socket.accept().await {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                Err(error) if is_this_connections(&error) => {}
+                Err(error) => {
+                    // Out of descriptors or memory: others must end first. A pause, so as not to spin.
+                    tracing::warn!(%error, "connections cannot be accepted for a moment");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let limits = &self.door.site.limits;
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let Some(counted) = self.count(peer.ip()) else { return };
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let first = self.door.site.engine.clock.now().after(limits.idle_timeout);
+        let watched = Arc::new(Watched { deadline: AtomicU64::new(first.as_micros()) });
+        let ticket = Ticket { registry: self.registry.clone(), watched: watched.clone(), id, counted };
+        self.registry.gauge.inc();
+        // A hit is one write: nothing is gained by waiting for more.
+        let _ = stream.set_nodelay(true);
+        let mut open = self.registry.open.lock();
+        if open.len() >= limits.connections {
+            drop(open);
+            return;
+        }
+        let task = tokio::spawn(front::serve(self.door.clone(), stream, peer, ticket));
+        open.insert(id, (watched, task.abort_handle()));
+    }
+
+    /// Counts a connection against its address's limit: `None` when it is one too many.
+    fn count(&self, ip: IpAddr) -> Option<Option<IpAddr>> {
+        let Some(most) = self.door.site.limits.connections_per_ip else { return Some(None) };
+        if self.door.site.trust.of(ip) {
+            return Some(None);
+        }
+        let mut by_ip = self.registry.by_ip.lock();
+        let n = by_ip.entry(ip).or_default();
+        if *n >= most {
+            return None;
+        }
+        *n += 1;
+        Some(Some(ip))
+    }
+
+    /// Closes idle connections whose time has come.
+    async fn reap(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let now = self.door.site.engine.clock.now().as_micros();
+            self.close_where(|deadline| deadline < now);
+        }
+    }
+
+    fn close_where(&self, overdue: impl Fn(u64) -> bool) {
+        let closing: Vec<AbortHandle> = {
+            let open = self.registry.open.lock();
+            let due = open.values().filter(|(w, _)| overdue(w.deadline.load(Ordering::Relaxed)));
+            due.map(|(_, task)| task.clone()).collect()
+        };
+        for task in closing {
+            task.abort();
+        }
+    }
+
+    /// Stops accepting, closes what is idle, and waits until nothing is open or the time is over.
+    pub async fn drain(&self, at_most: Duration) {
+        self.door.site.draining.store(true, Ordering::Relaxed);
+        for task in self.accepting.lock().drain(..) {
+            task.abort();
+        }
+        let finished = async {
+            while !self.registry.open.lock().is_empty() {
+                self.close_where(|deadline| deadline != BUSY);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(at_most, finished).await.is_err() {
+            tracing::warn!("requests were still running at the end of `shutdown.drain`; they are cut off");
+        }
+    }
+}
+
+/// Errors of accept(2) that say something about one connection, not about us.
+fn is_this_connections(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
+}

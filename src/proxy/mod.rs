@@ -1,0 +1,47 @@
+//! The face towards clients: the front door, our road and the passed road behind it, and the one writer.
+//!
+//! Every HTTP/1 request is read here, strictly, and answered from the engine where the cache may be asked. What may not
+//! goes to pingora's ordinary proxying, with its head in canonical bytes.
+
+mod deliver;
+mod front;
+mod head;
+mod listen;
+mod loan;
+mod passed;
+mod road;
+mod route;
+mod synthetic;
+
+pub use listen::{Listener, bind};
+pub use passed::{Passed, PassedGate};
+pub use road::{KnownHosts, Site};
+pub use route::{Hosts, Routes, Trust};
+pub use synthetic::escape;
+
+use std::time::Duration;
+
+/// What one client may ask of us (`server.limits`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections in all.
+    pub connections: usize,
+    /// Open connections of one address; never counted for trusted proxies.
+    pub connections_per_ip: Option<usize>,
+    /// A request head, in bytes.
+    pub header_bytes: usize,
+    /// Field lines of a request.
+    pub headers: usize,
+    /// A request target, in bytes.
+    pub uri_bytes: usize,
+    /// A request body, in bytes.
+    pub body_bytes: Option<u64>,
+    /// From the first byte of a head to its end, in all.
+    pub header_timeout: Duration,
+    /// Between two requests on a connection.
+    pub idle_timeout: Duration,
+    /// Slowest request body, in bytes a second.
+    pub body_min_rate: usize,
+    /// Slowest reader of an answer, in bytes a second.
+    pub send_min_rate: usize,
+}

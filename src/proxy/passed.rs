@@ -1,0 +1,373 @@
+//! The passed road: unsafe methods, upgrades, personal pages and everything that is not stored, streamed both ways by
+//! pingora's ordinary proxying. Here are its hooks, and what they add: hygiene, deadlines, slots, and what others may
+//! learn from a personal visitor's answer.
+
+use super::road::{Handover, Site};
+use super::synthetic::{Own, wants_json};
+use crate::origin::forwarding;
+use crate::origin::{PassedSettings, Server, Upstream};
+use async_trait::async_trait;
+use bytes::Bytes;
+use engine::origin::Kind;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+use semantics::settlement::Failure;
+use semantics::{CacheStatus, Outcome, Timestamp, personal};
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The slots of the passed road, one pool for each origin (semantics 53).
+pub struct PassedGate {
+    pools: Vec<Arc<Semaphore>>,
+}
+
+impl PassedGate {
+    pub fn new<'a>(settings: impl Iterator<Item = &'a PassedSettings>) -> Self {
+        PassedGate { pools: settings.map(|s| Arc::new(Semaphore::new(s.max_concurrent))).collect() }
+    }
+}
+
+/// pingora's hooks.
+pub struct Passed {
+    site: Arc<Site>,
+    origins: Vec<Arc<Upstream>>,
+}
+
+/// One passed request.
+#[derive(Default)]
+pub struct Passage {
+    handover: Option<Handover>,
+    server: Option<Arc<Server>>,
+    slot: Option<OwnedSemaphorePermit>,
+    attempts: u8,
+    body_received: u64,
+    body_started: Option<Timestamp>,
+    /// What happened, when it failed.
+    failure: Option<(Failure, String)>,
+    answered: bool,
+}
+
+/// The hand-over from the front door always sets it; without one there is nothing to go by.
+fn handed(ctx: &Passage) -> pingora::Result<&Handover> {
+    ctx.handover.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "a request came without its hand-over"))
+}
+
+impl Passed {
+    pub fn new(site: Arc<Site>, origins: Vec<Arc<Upstream>>) -> Self {
+        Passed { site, origins }
+    }
+
+    fn upstream(&self, ctx: &Passage) -> pingora::Result<&Arc<Upstream>> {
+        Ok(&self.origins[handed(ctx)?.route.origin])
+    }
+
+    /// Waits for a slot, as long as for a first byte. Upgrades and unsafe methods hold none.
+    async fn take_slot(&self, session: &Session, ctx: &mut Passage) -> pingora::Result<()> {
+        let safe = matches!(session.req_header().method, http::Method::GET | http::Method::HEAD);
+        if !safe || session.is_upgrade_req() || ctx.slot.is_some() {
+            return Ok(());
+        }
+        let origin = handed(ctx)?.route.origin;
+        let patience = self.origins[origin].settings.passed.first_byte;
+        let pool = self.site.gate.pools[origin].clone();
+        match tokio::time::timeout(patience, pool.acquire_owned()).await {
+            Ok(Ok(slot)) => {
+                ctx.slot = Some(slot);
+                Ok(())
+            }
+            _ => {
+                let message = "too many requests are at the origin already".to_owned();
+                ctx.failure = Some((Failure::Shed, message));
+                Error::e_explain(ErrorType::HTTPStatus(503), "no slot on the passed road")
+            }
+        }
+    }
+
+    fn peer(&self, session: &Session, upstream: &Upstream, address: std::net::SocketAddr) -> HttpPeer {
+        let mut peer = HttpPeer::new(address, false, String::new());
+        let options = &mut peer.options;
+        options.connection_timeout = Some(upstream.settings.timeouts.connect);
+        options.total_connection_timeout = Some(upstream.settings.timeouts.connect);
+        options.idle_timeout = Some(Duration::from_secs(60));
+        let accept = session.get_header(header::ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
+        let long_lived = session.is_upgrade_req() || memchr::memmem::find(accept, b"text/event-stream").is_some();
+        let passed = &upstream.settings.passed;
+        options.read_timeout = Some(if long_lived { passed.idle } else { passed.first_byte });
+        options.write_timeout = Some(passed.first_byte);
+        peer
+    }
+
+    fn own(&self, ctx: &Passage, code: u16) -> Own {
+        let status = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY);
+        let what = ctx.failure.as_ref().map_or("it did not answer as it should", |(_, message)| message);
+        let explanation = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => "The request body is larger than `limits.body_bytes`.".to_owned(),
+            StatusCode::REQUEST_TIMEOUT => "The request body came slower than `limits.body_min_rate`.".to_owned(),
+            StatusCode::BAD_REQUEST => "The request body is not framed as its head says.".to_owned(),
+            _ => format!("The request could not be passed to its origin: {what}."),
+        };
+        let remedy = if status.is_client_error() { "Mend the request." } else { "Try again in a moment." };
+        let mut own = Own::new(status, explanation, remedy, "failed");
+        if let Some(handover) = &ctx.handover {
+            own.cache_status =
+                CacheStatus::Forwarded { why: handover.why, status: None, stored: false, collapsed: false };
+        }
+        own.retry_after = status.is_server_error().then_some(1);
+        own
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Passed {
+    type CTX = Passage;
+
+    fn new_ctx(&self) -> Passage {
+        Passage::default()
+    }
+
+    fn on_connection_reuse(&self, _session: &mut Session, ctx: &mut Passage, handover: Box<dyn Any + Send + Sync>) {
+        ctx.handover = handover.downcast::<Handover>().ok().map(|h| *h);
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Passage) -> pingora::Result<()> {
+        handed(ctx)?;
+        let limits = &self.site.limits;
+        session.set_read_timeout(Some(limits.header_timeout));
+        session.set_min_send_rate(Some(limits.send_min_rate));
+        session.set_total_drain_timeout(Some(limits.header_timeout));
+        // An upload that was answered before its end is not read for ever.
+        session.set_keepalive(if self.site.draining.load(std::sync::atomic::Ordering::Relaxed) {
+            None
+        } else {
+            Some(limits.idle_timeout.as_secs().max(1))
+        });
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Passage,
+    ) -> pingora::Result<()> {
+        let now = self.site.engine.clock.now();
+        let limits = &self.site.limits;
+        ctx.body_received += body.as_ref().map_or(0, |b| b.len() as u64);
+        if limits.body_bytes.is_some_and(|most| ctx.body_received > most) {
+            return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is too large");
+        }
+        let started = *ctx.body_started.get_or_insert(now);
+        let grace = limits.header_timeout;
+        let earned = Duration::from_secs(ctx.body_received / limits.body_min_rate.max(1) as u64);
+        let upgraded = session.is_upgrade_req();
+        if !upgraded && now.since(started) > grace + earned {
+            return Error::e_explain(ErrorType::HTTPStatus(408), "the request body comes too slowly");
+        }
+        Ok(())
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Passage) -> pingora::Result<Box<HttpPeer>> {
+        self.take_slot(session, ctx).await?;
+        let upstream = self.upstream(ctx)?.clone();
+        let server = match &ctx.server {
+            Some(tried) => upstream.balance.other(tried).or_else(|| Some(tried.clone())),
+            None => upstream.balance.next(),
+        };
+        let Some((server, address)) = server.and_then(|s| s.address().map(|a| (s, a))) else {
+            let error = crate::origin::breakers_open();
+            ctx.failure = Some((error.failure, error.message));
+            return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the origin may be asked");
+        };
+        ctx.server = Some(server);
+        Ok(Box::new(self.peer(session, &upstream, address)))
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Passage,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        ctx.attempts += 1;
+        if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
+            upstream.balance.failed(server, "no connection");
+        }
+        ctx.failure = Some((Failure::Connect, "its server could not be reached".to_owned()));
+        // Nothing was sent: once more, at another server if there is one.
+        error.set_retry(ctx.attempts < 2);
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Passage,
+    ) -> pingora::Result<()> {
+        let handover = handed(ctx)?;
+        let upstream = &self.origins[handover.route.origin];
+        let peer = handover.peer.ip();
+        if request.headers.get_all(header::VIA).iter().any(|v| self.site.identity.is_in(v.as_bytes())) {
+            return Error::e_explain(ErrorType::HTTPStatus(508), "the request came through this Larder before");
+        }
+        cleanse(request, self.site.trust.of(peer));
+        if let Some(server) = &ctx.server {
+            if let Some(host) = forwarding::host_header(&upstream.settings.host, &handover.host, &server.settings) {
+                request.insert_header(header::HOST, host)?;
+            }
+        }
+        for (name, value) in forwarding::forwarded(&handover.host, handover.scheme) {
+            if let Some(value) = value {
+                request.insert_header(name, value)?;
+            }
+        }
+        request.append_header(HeaderName::from_static("x-forwarded-for"), peer.to_string())?;
+        request.append_header(header::VIA, self.site.identity.via().clone())?;
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Passage,
+    ) -> pingora::Result<()> {
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        ctx.slot = None;
+        ctx.answered = true;
+        if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
+            upstream.balance.succeeded(server);
+        }
+        let Some(probe) = ctx.handover.as_mut().and_then(|h| h.probe.as_mut()) else { return Ok(()) };
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            probe.not_a_page();
+        } else {
+            let mut fields = response.headers.clone();
+            forwarding::strip_hop_by_hop(&mut fields);
+            probe.verdict(response.status, &fields);
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Passage,
+    ) -> pingora::Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        let handover = handed(ctx)?;
+        let status = CacheStatus::Forwarded { why: handover.why, status: None, stored: false, collapsed: false };
+        let mut value = Vec::with_capacity(48);
+        status.write(&mut value);
+        response.append_header(HeaderName::from_static("cache-status"), value.as_slice())?;
+        for name in ["larder-cache-control", "surrogate-control", "x-next-cache-tags"] {
+            response.remove_header(name);
+        }
+        for (name, value) in &handover.route.policy.response_headers {
+            response.insert_header(name.clone(), value.as_str())?;
+        }
+        Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Passage) -> FailToProxy {
+        let code = status_of(error);
+        if ctx.failure.is_none() && *error.esource() == ErrorSource::Upstream {
+            let failure = if code == 504 { Failure::Timeout } else { Failure::Truncated };
+            let what = if code == 504 { "it did not answer in time" } else { "it closed the connection before it had answered" };
+            ctx.failure = Some((failure, what.to_owned()));
+            if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
+                upstream.balance.failed(server, what);
+            }
+        }
+        let shared = ctx.failure.clone();
+        if let (Some(probe), Some((failure, message))) = (ctx.handover.as_mut().and_then(|h| h.probe.as_mut()), shared) {
+            probe.failed(failure, &message);
+        }
+        // Once a head was written there is nothing to be said: the connection is cut.
+        if code > 0 && session.response_written().is_none() {
+            let own = self.own(ctx, code);
+            let json = wants_json(session.get_header(header::ACCEPT).map(HeaderValue::as_bytes));
+            session.set_keepalive(None);
+            if let Err(error) = write_own(session, &own, json).await {
+                tracing::debug!(%error, "the client went away before he could be told");
+            }
+        }
+        FailToProxy { error_code: code, can_reuse_downstream: false }
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Passage, _error: &Error) -> bool {
+        // Counted, and logged once where the breaker opens.
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Passage) {
+        let Some(handover) = &ctx.handover else { return };
+        let now = self.site.engine.clock.now();
+        let took = now.since(handover.started);
+        let status = session.response_written().map_or(499, |r| r.status.as_u16());
+        let outcome = if ctx.answered { forwarded_outcome(handover) } else { Outcome::Error };
+        handover.route.metrics.request(outcome, status, took);
+        let how = match (&ctx.failure, error) {
+            (Some((failure, _)), _) => failure.as_str(),
+            (None, Some(_)) => "client-gone",
+            (None, None) => "success",
+        };
+        let name: Arc<str> = Arc::from(self.origins[handover.route.origin].settings.name.as_str());
+        self.site.engine.metrics.origin_request(&name, Kind::Pass, how, took);
+    }
+}
+
+fn forwarded_outcome(handover: &Handover) -> Outcome {
+    CacheStatus::Forwarded { why: handover.why, status: None, stored: false, collapsed: false }.outcome()
+}
+
+/// Removes what only frameworks may say, and what only trusted proxies may (semantics 52).
+fn cleanse(request: &mut RequestHeader, trusted: bool) {
+    let names: Vec<HeaderName> = request.headers.keys().cloned().collect();
+    for name in names {
+        let forwarding = name == header::FORWARDED || name.as_str().starts_with("x-forwarded-") || name == "x-real-ip";
+        if personal::is_framework_internal(name.as_str()) || (forwarding && !trusted) {
+            request.remove_header(&name);
+        }
+    }
+}
+
+/// The status for a client: 0 when he is gone.
+fn status_of(error: &Error) -> u16 {
+    use ErrorType::{ConnectTimedout, ConnectionClosed, HTTPStatus, ReadError, ReadTimedout, WriteError, WriteTimedout};
+    match (error.etype(), error.esource()) {
+        (HTTPStatus(code), _) => *code,
+        (ConnectTimedout | ReadTimedout | WriteTimedout, ErrorSource::Upstream) => 504,
+        (_, ErrorSource::Upstream) => 502,
+        (ConnectionClosed | ReadError | WriteError | WriteTimedout, ErrorSource::Downstream) => 0,
+        (ReadTimedout, ErrorSource::Downstream) => 408,
+        (_, ErrorSource::Downstream) => 400,
+        (ConnectTimedout, _) => 504,
+        (kind, _) if kind.as_str().starts_with("Connect") || kind.as_str().starts_with("Socket") => 502,
+        _ => 500,
+    }
+}
+
+async fn write_own(session: &mut Session, own: &Own, json: bool) -> pingora::Result<()> {
+    let (head, body) = own.render(json);
+    let mut response = ResponseHeader::build(own.status, None)?;
+    for line in String::from_utf8_lossy(&head).lines().skip(1) {
+        if let Some((name, value)) = line.split_once(": ") {
+            response.insert_header(name.to_owned(), value)?;
+        }
+    }
+    session.write_response_header(Box::new(response), false).await?;
+    session.write_response_body(Some(Bytes::from(body)), true).await
+}

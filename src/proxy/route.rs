@@ -1,0 +1,94 @@
+//! From a request to its route: whose site it is, which pattern it matches, and whether the cache may be asked.
+
+use crate::config::{IpNet, Matcher};
+use engine::Route;
+use semantics::Scheme;
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The route table. First match wins; what matches none is header-driven.
+pub struct Routes {
+    pub routes: Vec<(Matcher, Arc<Route>)>,
+    pub unmatched: Arc<Route>,
+}
+
+impl Routes {
+    pub fn find(&self, method: &str, host: &str, path: &str) -> &Arc<Route> {
+        if self.routes.is_empty() {
+            return &self.unmatched;
+        }
+        let ambiguous = crate::config::pattern::is_ambiguous(path);
+        let internal = crate::config::pattern::is_framework_internal(path);
+        let fits = |matcher: &Matcher, route: &Route| {
+            let page = !route.policy.is_isr() || (!ambiguous && (!internal || matcher.spells_internals()));
+            page && matcher.matches(method, host, path)
+        };
+        self.routes.iter().find(|(m, r)| fits(m, r)).map_or(&self.unmatched, |(_, route)| route)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes.iter().map(|(_, r)| r).chain(std::iter::once(&self.unmatched))
+    }
+}
+
+/// Which hosts are served, and under which name each is stored (semantics 43).
+pub struct Hosts {
+    /// Each list is one site; its first name is the one sent to the origin.
+    pub sites: Vec<Vec<String>>,
+    /// Stands for a missing Host field in HTTP/1.0.
+    pub fallback: String,
+}
+
+impl Hosts {
+    /// The site's canonical host; `None` when it is not one of ours.
+    pub fn canonical<'a>(&'a self, host: Option<&'a str>, scheme: Scheme) -> Option<Cow<'a, str>> {
+        let host = normalise(host.unwrap_or(&self.fallback), scheme);
+        if self.sites.is_empty() {
+            return Some(host);
+        }
+        // A name without a port stands for the site at every port that it listens on.
+        let bare = without_port(&host);
+        let site = self.sites.iter().find(|names| names.iter().any(|n| *n == *host || n == bare))?;
+        site.first().map(|first| Cow::Borrowed(first.as_str()))
+    }
+}
+
+/// Lower case, without the scheme's default port and without the root's dot.
+fn normalise(host: &str, scheme: Scheme) -> Cow<'_, str> {
+    let default = match scheme {
+        Scheme::Http => ":80",
+        Scheme::Https => ":443",
+    };
+    let host = host.strip_suffix(default).unwrap_or(host);
+    if host.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rfind(':') {
+        Some(at) if !host[at..].contains(']') => &host[..at],
+        _ => host,
+    }
+}
+
+/// Who is believed about the client's address and scheme.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    pub proxies: Vec<IpNet>,
+}
+
+impl Trust {
+    pub fn of(&self, peer: IpAddr) -> bool {
+        self.proxies.iter().any(|net| net.contains(peer))
+    }
+
+    /// The client's scheme: the listener's, or what a trusted proxy in front says (semantics 43).
+    pub fn scheme(&self, peer: IpAddr, fields: &[semantics::Field<'_>]) -> Scheme {
+        if self.proxies.is_empty() || !self.of(peer) {
+            return Scheme::Http;
+        }
+        let told = fields.iter().find(|f| f.is("x-forwarded-proto")).map(|f| f.value);
+        if told.is_some_and(|v| v.eq_ignore_ascii_case(b"https")) { Scheme::Https } else { Scheme::Http }
+    }
+}
+
