@@ -3,6 +3,7 @@
 mod admin;
 mod app;
 mod cli;
+#[path = "/tmp/cfgstub.rs"]
 mod config;
 mod origin;
 mod proxy;

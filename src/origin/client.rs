@@ -221,7 +221,7 @@ async fn exchange(mut session: HttpSession, head: Box<RequestHeader>, timeouts: 
             match session.get_status() {
                 // Interim answers are for whoever waits for the final one (RFC 9110, 15.2).
                 Some(status) if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS => {}
-                _ => return Ok(()),
+                _ => return Ok::<(), Box<pingora::Error>>(()),
             }
         }
     };

@@ -5,7 +5,7 @@ mod balance;
 mod client;
 pub mod forwarding;
 
-pub use balance::{Balance, Server};
+pub use balance::Server;
 pub use client::{Client, Upstream, breakers_open};
 
 use std::time::Duration;

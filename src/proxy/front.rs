@@ -4,7 +4,7 @@
 //! that comes in pieces gets a timer of its own.
 
 use super::deliver::Client;
-use super::head::{self, Framing, Head, Refusal};
+use super::head::{self, Framing, Refusal};
 use super::listen::Ticket;
 use super::loan::Loan;
 use super::road::{self, Ended, Handover, Scratch, Site};

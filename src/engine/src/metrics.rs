@@ -80,7 +80,7 @@ struct EvictionLabels {
 
 /// Upper bounds in seconds, from a hit in microseconds to a render of a minute.
 const BOUNDS: [f64; 16] =
-    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, f64::MAX];
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, f64::INFINITY];
 
 /// A histogram of durations without a lock: one atomic per bucket.
 #[derive(Clone, Debug, Default)]
