@@ -64,55 +64,52 @@ impl Node {
     }
 }
 
-/// A node with its full name, for messages.
+/// A value with its full name and place, for messages. Where it is absent, its section stands for its place.
 #[derive(Clone, Debug)]
 pub(super) struct Spot<'a> {
-    node: &'a Node,
+    node: Option<&'a Node>,
+    at: Location,
     pub(super) name: String,
 }
 
 impl<'a> Spot<'a> {
     pub(super) fn root(node: &'a Node) -> Self {
-        Spot { node, name: String::new() }
+        Spot { node: Some(node), at: node.at, name: String::new() }
     }
 
-    /// A key's value. Where it is absent, the section stands for its place.
     pub(super) fn key(&self, name: &str) -> Spot<'a> {
-        let node = self.node.entry(name).map_or(self.node, |(_, node)| node);
-        Spot { node, name: join(&self.name, name) }
+        let node = self.node.and_then(|node| node.entry(name)).map(|(_, node)| node);
+        Spot { node, at: node.map_or(self.at, |node| node.at), name: join(&self.name, name) }
     }
 
     /// A list's item; where a single value stands for a list, that value.
     pub(super) fn item(&self, index: usize) -> Spot<'a> {
-        match &self.node.kind {
-            Kind::Seq(items) => {
-                Spot { node: items.get(index).unwrap_or(self.node), name: format!("{}[{index}]", self.name) }
-            }
-            _ => self.clone(),
-        }
+        let Some(Kind::Seq(items)) = self.node.map(|node| &node.kind) else { return self.clone() };
+        let node = items.get(index);
+        Spot { node, at: node.map_or(self.at, |node| node.at), name: format!("{}[{index}]", self.name) }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.node.entry(name).is_some()
+        self.node.is_some_and(|node| node.entry(name).is_some())
     }
 
     /// The keys, in the order of the file.
-    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
-        self.node.entries().iter().map(|(key, _)| key.name.as_str())
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.node.map(Node::entries).unwrap_or_default().iter().map(|(key, _)| key.name.as_str())
     }
 
     pub(super) fn at(&self) -> Location {
-        self.node.at
+        self.at
     }
 
     /// A fault of this value: its name, and what is wrong with it.
     pub(super) fn fault(&self, message: impl fmt::Display) -> Fault {
-        Fault::new(self.node.at, format!("`{}` {message}", self.name))
+        Fault::new(self.at, format!("`{}` {message}", self.name))
     }
 
     /// A fault of a key itself, whatever its value.
     pub(super) fn fault_of_key(&self, name: &str, message: impl fmt::Display) -> Fault {
-        let at = self.node.entry(name).map_or(self.node.at, |(key, _)| key.at);
+        let at = self.node.and_then(|node| node.entry(name)).map_or(self.at, |(key, _)| key.at);
         Fault::new(at, format!("`{}` {message}", join(&self.name, name)))
     }
 }

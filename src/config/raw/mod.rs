@@ -165,7 +165,7 @@ pub(crate) struct Logging {
     pub(crate) level: Level,
     /// For people or for machines.
     #[schemars(extend("default" = "text"))]
-    pub(crate) format: Format,
+    pub(crate) format: LogForm,
     /// One line for each request.
     pub(crate) access: Option<Access>,
 }
@@ -185,7 +185,7 @@ pub(crate) enum Level {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub(crate) enum Format {
+pub(crate) enum LogForm {
     #[default]
     Text,
     Json,

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use semantics::freshness::Times;
 use semantics::settlement::{AnswerHead, Failure, Settlement, StoredSummary, settle};
 use semantics::storability::NotStorable;
-use semantics::Timestamp;
+use semantics::{Timestamp, honesty};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -61,6 +61,16 @@ enum Fetched {
     Relay(OriginResponse, NotStorable),
     /// 304.
     Freshen(OriginResponse, Times),
+}
+
+impl Fetched {
+    fn is_stale(&self) -> bool {
+        match self {
+            Fetched::Storable(storable) => honesty::is_stale(&storable.response.fields),
+            Fetched::Freshen(response, _) => honesty::is_stale(&response.fields),
+            Fetched::Relay(..) => false,
+        }
+    }
 }
 
 /// Runs a fill in a task of its own.
@@ -140,7 +150,7 @@ impl Job {
     }
 
     async fn attempt(&mut self, deadline: Instant, pass: Pass) -> Result<Landing, Ending> {
-        match self.fetch_settled(deadline).await? {
+        match self.fetch_honest(deadline).await? {
             Fetched::Storable(storable) => self.receive(storable, deadline, pass).await,
             Fetched::Freshen(response, times) => Ok(Landing::Freshened(self.freshen(&response, &times))),
             Fetched::Relay(response, reason) => {
@@ -151,6 +161,22 @@ impl Job {
                 self.hand_through(response.body).await
             }
         }
+    }
+
+    /// An origin with a cache of its own may answer a background regeneration with what was stale there, and render
+    /// behind it: ask again for what it renders (semantics 23).
+    async fn fetch_honest(&mut self, deadline: Instant) -> Result<Fetched, Ending> {
+        let mut fetched = self.fetch_settled(deadline).await?;
+        let rendered_in = self.stored.as_ref().map_or(Duration::ZERO, |s| s.rendered_in());
+        for _ in 1..honesty::requests_at_most(rendered_in) {
+            if self.request.kind != Kind::Refresh || !fetched.is_stale() {
+                break;
+            }
+            drop(fetched);
+            tokio::time::sleep(honesty::pause(rendered_in)).await;
+            fetched = self.fetch_settled(deadline).await?;
+        }
+        Ok(fetched)
     }
 
     /// Asks the origin and judges the head; once more without conditions after a 304 that fits nothing.

@@ -115,11 +115,11 @@ fn age_field(fields: &HeaderMap) -> Duration {
     crate::cache_control::delta_seconds(Some(first))
 }
 
-/// The windows of a complete, storable response.
-pub fn windows(status: u16, fields: &HeaderMap, policy: &Policy, times: &Times) -> Windows {
+/// The windows of a complete, storable response. `replaces`: something is stored that it takes the place of.
+pub fn windows(status: u16, fields: &HeaderMap, policy: &Policy, times: &Times, replaces: bool) -> Windows {
     let governing = Governing::of(fields);
     let age = age_at_completion(fields, times);
-    let own = explicit_lifetime(fields, &governing, times.responded);
+    let own = explicit_lifetime(fields, &governing, times.responded).or((replaces && is_gone(status)).then_some(GONE_AT_MOST));
     match policy.revalidate {
         Revalidate::Origin => header_driven(&governing.cache_control, own, age, policy, times.completed),
         Revalidate::Every(window) => isr(Some(window), status, own, age, policy, times.completed),
@@ -153,7 +153,12 @@ fn header_driven(
     }
 }
 
-/// 404 and 410 on an ISR route stay at most this long, so that a page heals (semantics 30).
+/// Whether a status says that the page is no more.
+pub fn is_gone(status: u16) -> bool {
+    matches!(status, 404 | 410)
+}
+
+/// 404 and 410 without a lifetime of their own stay at most this long in a page's place, so that it heals (semantics 30).
 const GONE_AT_MOST: Duration = Duration::from_secs(60);
 
 fn isr(

@@ -1,6 +1,6 @@
 //! What an answer to a fill means for what is stored (RFC 9111, 3 and 4.3; semantics 18-20, 28-34).
 
-use crate::freshness::Times;
+use crate::freshness::{self, Times};
 use crate::policy::{OnUncacheable, Policy};
 use crate::storability::{self, NotStorable, Verdict};
 use crate::validation::{self, Validators};
@@ -144,6 +144,10 @@ pub fn settle(
     }
     match storability::judge(status, answer.fields, policy, times.responded) {
         Ok(nominated) => settle_storable(stored, answer, nominated),
+        // It replaces the page for a while, whatever it says of its lifetime (semantics 30).
+        Err(NotStorable::NoLifetime) if stored.is_some() && freshness::is_gone(status.as_u16()) => {
+            settle_storable(stored, answer, Vec::new())
+        }
         Err(reason) => settle_not_storable(stored, reason, status, policy),
     }
 }

@@ -3,13 +3,14 @@
 use super::{Ending, Job, Storable};
 use crate::failed::Failed;
 use crate::flight::Landing;
-use crate::origin::OriginResponse;
+use crate::guard::next_attempt;
+use crate::origin::{Kind, OriginResponse};
 use crate::store::{KeyHash, Regeneration, Slot, StoredResponse, VarySpec};
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use semantics::freshness::{self, Times};
 use semantics::settlement::Failure;
-use semantics::{Field, Method, Request, Timestamp};
+use semantics::{Field, Method, Request, Timestamp, Windows, honesty};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -82,19 +83,34 @@ impl Job {
         let times = Times { requested: storable.requested, responded: storable.responded, completed: now };
         let etag = self.made_up_etag(response, &body);
         let head = self.head(response, Some(body.len() as u64), etag);
-        let windows =
-            freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times);
+        let replaces = self.stored.is_some();
+        let windows = freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times, replaces);
         let stored = Arc::new(StoredResponse {
             key: placed.key,
             head,
             body,
-            windows,
+            windows: self.honest(windows, &response.fields),
             fetched_at: storable.requested,
+            rendered_in_ms: self.rendered_in_ms(&times, &response.fields),
             variant: placed.variant.into_boxed_slice(),
             regeneration: Regeneration::default(),
         });
-        self.keep(placed.hash, &stored);
+        self.keep(placed.hash, &stored, &response.fields);
         Ok(Landing::Stored(stored))
+    }
+
+    /// What says of itself that it is stale is never stored as fresh (semantics 23).
+    fn honest(&self, windows: Windows, fields: &HeaderMap) -> Windows {
+        if honesty::is_stale(fields) { honesty::stale_from_the_start(windows) } else { windows }
+    }
+
+    /// A stale answer comes quickly and says nothing of the render behind it.
+    fn rendered_in_ms(&self, times: &Times, fields: &HeaderMap) -> u32 {
+        let took = u32::try_from(times.completed.since(times.requested).as_millis()).unwrap_or(u32::MAX);
+        match &self.stored {
+            Some(stored) if honesty::is_stale(fields) => stored.rendered_in_ms.max(took),
+            _ => took,
+        }
     }
 
     /// A 304: the same body for another window, its fields brought up to date (RFC 9111, 3.2 and 4.3.4).
@@ -111,8 +127,7 @@ impl Job {
                 fields.append(name, value.clone());
             }
         }
-        let windows =
-            freshness::windows(old.head.status().as_u16(), &fields, &self.route.policy, times);
+        let windows = freshness::windows(old.head.status().as_u16(), &fields, &self.route.policy, times, true);
         let builder = crate::store::HeadBuilder {
             status: old.head.status(),
             fields: &fields,
@@ -125,17 +140,22 @@ impl Job {
             key: old.key.clone(),
             head: builder.build(),
             body: old.body.clone(),
-            windows,
+            windows: self.honest(windows, &response.fields),
             fetched_at: times.requested,
+            rendered_in_ms: self.rendered_in_ms(times, &response.fields),
             variant: old.variant.clone(),
             regeneration: Regeneration::default(),
         });
-        self.keep(self.hash, &stored);
+        self.keep(self.hash, &stored, &response.fields);
         stored
     }
 
-    fn keep(&mut self, hash: KeyHash, stored: &Arc<StoredResponse>) {
+    fn keep(&mut self, hash: KeyHash, stored: &Arc<StoredResponse>, fields: &HeaderMap) {
         self.claimed = false;
+        if self.request.kind == Kind::Refresh && honesty::is_stale(fields) {
+            // Asked as often as it may be: the next regeneration starts after the usual pause.
+            stored.regeneration.release(next_attempt(&stored.windows, None, stored.windows.generated));
+        }
         self.engine.verdicts.forget(self.hash);
         self.engine.store.put(hash, Slot::Response(stored.clone()));
     }

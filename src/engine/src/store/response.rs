@@ -24,12 +24,18 @@ pub struct StoredResponse {
     pub windows: Windows,
     /// Against invalidations: when its fetch started.
     pub fetched_at: Timestamp,
+    /// How long the origin took for it, in milliseconds.
+    pub rendered_in_ms: u32,
     /// The nominated fields and the values that selected this variant, replayed at a refresh.
     pub variant: Box<[(String, Option<Vec<u8>>)]>,
     pub regeneration: Regeneration,
 }
 
 impl StoredResponse {
+    pub fn rendered_in(&self) -> Duration {
+        Duration::from_millis(u64::from(self.rendered_in_ms))
+    }
+
     /// The validators that clients hold.
     pub fn validators(&self) -> Validators<'_> {
         Validators { etag: self.head.field("etag"), last_modified: self.head.field("last-modified") }

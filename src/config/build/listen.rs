@@ -1,0 +1,93 @@
+//! The addresses of Larder itself.
+
+use crate::config::Admin;
+use crate::config::address::to_listen_on;
+use crate::config::fault::{Fault, Location};
+use crate::config::raw::Root;
+use crate::config::tree::Spot;
+use std::net::{Ipv4Addr, SocketAddr};
+
+pub(super) struct Addresses {
+    pub(super) listeners: Vec<SocketAddr>,
+    pub(super) admin: Admin,
+    pub(super) metrics: Option<SocketAddr>,
+}
+
+const ADMIN_PORT: u16 = 9900;
+
+pub(super) fn addresses(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> Addresses {
+    let mut used = Vec::new();
+    let mut listeners = Vec::new();
+    if let Some(text) = &root.listen {
+        listeners.extend(address(text, &file.key("listen"), &mut used, faults));
+    }
+    let several = file.key("server").key("listeners");
+    let written = root.server.listeners.as_deref();
+    if written.is_some_and(<[_]>::is_empty) {
+        faults.push(several.fault("is an empty list: there is nothing to listen on"));
+    }
+    for (i, listener) in written.unwrap_or_default().iter().enumerate() {
+        listeners.extend(address(&listener.address, &several.item(i).key("address"), &mut used, faults));
+    }
+    let metrics_spot = file.key("metrics").key("listen");
+    Addresses {
+        listeners,
+        admin: admin(root, &file.key("admin"), &mut used, faults),
+        metrics: root.metrics.listen.as_ref().and_then(|text| address(text, &metrics_spot, &mut used, faults)),
+    }
+}
+
+fn admin(root: &Root, spot: &Spot<'_>, used: &mut Vec<Used>, faults: &mut Vec<Fault>) -> Admin {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT));
+    let listen = match &root.admin.listen {
+        Some(text) => address(text, &spot.key("listen"), used, faults).unwrap_or(default),
+        None => {
+            take(default, "admin.listen", &spot.key("listen"), used, faults);
+            default
+        }
+    };
+    let token = root.admin.token.clone();
+    if let Some(token) = &token
+        && (token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()))
+    {
+        faults.push(spot.key("token").fault("must be visible ASCII without spaces: it is sent in a header field"));
+    }
+    // A token that is written but not understood is a fault already.
+    if !listen.ip().to_canonical().is_loopback() && !spot.has("token") {
+        let fault = spot.key("listen").fault("is no loopback address, and without a token it refuses to start");
+        faults.push(fault.remedy("set `admin.token`, for example to ${LARDER_ADMIN_TOKEN}"));
+    }
+    Admin { listen, token }
+}
+
+/// An address that is taken, under which name and where.
+struct Used {
+    address: SocketAddr,
+    name: String,
+    at: Location,
+}
+
+fn address(text: &str, spot: &Spot<'_>, used: &mut Vec<Used>, faults: &mut Vec<Fault>) -> Option<SocketAddr> {
+    let Some(address) = to_listen_on(text) else {
+        let fault = spot.fault(format!("is not an address to listen on: `{}`", text.escape_debug()));
+        faults.push(fault.remedy("`IP:port`, `[IPv6]:port`, `localhost:port`, or `:port` for all addresses"));
+        return None;
+    };
+    take(address, &spot.name, spot, used, faults);
+    Some(address)
+}
+
+/// Two listeners cannot share a port where their addresses overlap; port 0 is a new one each time.
+fn take(address: SocketAddr, name: &str, spot: &Spot<'_>, used: &mut Vec<Used>, faults: &mut Vec<Fault>) {
+    let overlaps = |other: &SocketAddr| {
+        let (mine, theirs) = (address.ip(), other.ip());
+        address.port() == other.port() && (mine == theirs || mine.is_unspecified() || theirs.is_unspecified())
+    };
+    if address.port() != 0
+        && let Some(other) = used.iter().find(|other| overlaps(&other.address))
+    {
+        let line = if other.at.line == 0 { String::new() } else { format!(" (line {})", other.at.line) };
+        faults.push(spot.fault(format!("takes {address}, which `{}`{line} takes already", other.name)));
+    }
+    used.push(Used { address, name: name.to_owned(), at: spot.at() });
+}

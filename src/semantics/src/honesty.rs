@@ -1,0 +1,34 @@
+//! Origins with a cache of their own (Next.js' ISR, a CDN): does an answer say of itself that it is stale? (semantics 23.)
+
+use crate::cache_control::Members;
+use crate::freshness::Windows;
+use http::HeaderMap;
+use std::time::Duration;
+
+/// Whether an answer is marked as stale by whoever gave it.
+pub fn is_stale(fields: &HeaderMap) -> bool {
+    let next = fields.get("x-nextjs-cache").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"STALE"));
+    next || fields.get_all("cache-status").iter().any(|line| (Members { rest: line.as_bytes() }).any(hit_past_its_ttl))
+}
+
+/// One member of Cache-Status (RFC 9211, 2): a hit whose ttl is not positive.
+fn hit_past_its_ttl(member: &[u8]) -> bool {
+    let mut parameters = member.split(|b| *b == b';').map(<[u8]>::trim_ascii).skip(1).peekable();
+    let hit = parameters.clone().any(|p| p == b"hit" || p == b"hit=?1");
+    hit && parameters.any(|p| p.strip_prefix(b"ttl=").is_some_and(|ttl| ttl.first() == Some(&b'-')))
+}
+
+/// How often one regeneration asks, in all: what takes a second to render may still be on its way.
+pub fn requests_at_most(rendered_in: Duration) -> usize {
+    if rendered_in < Duration::from_secs(1) { 2 } else { 5 }
+}
+
+/// How long to wait before asking again: as long as the last render took.
+pub fn pause(rendered_in: Duration) -> Duration {
+    rendered_in.max(Duration::from_millis(250))
+}
+
+/// The windows of an answer that was stale already: never fresh.
+pub fn stale_from_the_start(windows: Windows) -> Windows {
+    Windows { fresh_until: windows.generated, ..windows }
+}
