@@ -3,7 +3,6 @@
 mod admin;
 mod app;
 mod cli;
-#[path = "/tmp/cfgstub.rs"]
 mod config;
 mod origin;
 mod proxy;

@@ -40,7 +40,9 @@ pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
 fn is_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let label = |label: &str| {
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     let numeric = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     host.len() <= 253 && host.split('.').all(label) && (!numeric || host.parse::<Ipv4Addr>().is_ok())
@@ -60,7 +62,9 @@ pub(super) fn of_origin(url: &str) -> Result<(String, u16), NotAnOrigin> {
     };
     match scheme.to_ascii_lowercase().as_str() {
         "http" => {}
-        "https" => return wrong("is https://, which is not available in this version", format!("for now: `http://{rest}`")),
+        "https" => {
+            return wrong("is https://, which is not available in this version", format!("for now: `http://{rest}`"));
+        }
         _ => return wrong("must begin with `http://`", format!("write `http://{rest}`")),
     }
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));

@@ -72,7 +72,8 @@ impl<'s> Lint<'s, '_> {
         for (key, value) in entries {
             if let Some(first) = seen.get(key.name.as_str()) {
                 let message = format!("duplicate key `{}`", key.name);
-                self.faults.push(Fault::new(key.at, message).remedy(format!("it stands in line {} already", first.line)));
+                self.faults
+                    .push(Fault::new(key.at, message).remedy(format!("it stands in line {} already", first.line)));
                 continue;
             }
             seen.insert(&key.name, key.at);
@@ -102,7 +103,8 @@ impl<'s> Lint<'s, '_> {
             };
         };
         if property.get(NOT_AVAILABLE).is_some() {
-            self.faults.push(Fault::new(key.at, format!("`{full}` is not available in this version")).remedy("remove it"));
+            self.faults
+                .push(Fault::new(key.at, format!("`{full}` is not available in this version")).remedy("remove it"));
             return None;
         }
         if let Some(reason) = property.get(REFUSED).and_then(Value::as_str) {
@@ -129,9 +131,12 @@ impl<'s> Lint<'s, '_> {
         let section = if name.is_empty() { String::new() } else { format!(" in `{name}`") };
         let fault = Fault::new(key.at, format!("unknown key `{}`{section}", key.name));
         let built = |schema: &Value| schema.get(NOT_AVAILABLE).is_none() && schema.get(REFUSED).is_none();
-        let names: Vec<&str> = known.into_iter().flatten().filter(|&(_, s)| built(s)).map(|(n, _)| n.as_str()).collect();
+        let names: Vec<&str> =
+            known.into_iter().flatten().filter(|&(_, s)| built(s)).map(|(n, _)| n.as_str()).collect();
         self.faults.push(match suggestion(&key.name, known.into_iter().flatten().map(|(n, _)| n.as_str())) {
-            _ if key.name == "<<" => fault.remedy("YAML's merge keys are not read: shared route keys go into `defaults`"),
+            _ if key.name == "<<" => {
+                fault.remedy("YAML's merge keys are not read: shared route keys go into `defaults`")
+            }
             Some(meant) => fault.remedy(format!("did you mean `{meant}`?")),
             None => fault.remedy(format!("known here: {}", list(&names, "and"))),
         });
@@ -166,11 +171,11 @@ impl<'s> Lint<'s, '_> {
             Kind::Null => {
                 fault(format!("`{name}` has no value")).remedy(format!("write {expected}, or remove the key"))
             }
-            _ if schema.get(ONLY).is_some() => {
-                fault(format!("`{name}`: {found} is not available in this version")).remedy(format!("available: {expected}"))
-            }
+            _ if schema.get(ONLY).is_some() => fault(format!("`{name}`: {found} is not available in this version"))
+                .remedy(format!("available: {expected}")),
             Kind::Number(number) if expected.starts_with("a duration") => {
-                fault(format!("`{name}` must be {expected}, not {found}")).remedy(format!("with its unit: `{number}s`?"))
+                fault(format!("`{name}` must be {expected}, not {found}"))
+                    .remedy(format!("with its unit: `{number}s`?"))
             }
             Kind::Number(_) | Kind::Bool(_) if expected == "text" => {
                 fault(format!("`{name}` must be {expected}, not {found}")).remedy("write it in quotes")
@@ -221,7 +226,8 @@ fn takes_kind(root: &Value, schema: &Value, kind: &Kind) -> bool {
 fn readings(node: &Node) -> Vec<Value> {
     match &node.kind {
         Kind::Text { text, replaced } => {
-            let typed = serde_json::from_str::<Value>(text).ok().filter(|v| *replaced && (v.is_number() || v.is_boolean()));
+            let typed =
+                serde_json::from_str::<Value>(text).ok().filter(|v| *replaced && (v.is_number() || v.is_boolean()));
             std::iter::once(Value::String(text.clone())).chain(typed).collect()
         }
         Kind::Number(number) => vec![Value::Number(number.clone())],
@@ -247,7 +253,9 @@ fn fits(value: &Value, schema: &Value) -> bool {
             let typed = (whole && names_type(schema, "integer")) || names_type(schema, "number");
             let value = number.as_f64().unwrap_or(f64::NAN);
             let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
-            typed && bound("minimum").is_none_or(|least| value >= least) && bound("maximum").is_none_or(|most| value <= most)
+            typed
+                && bound("minimum").is_none_or(|least| value >= least)
+                && bound("maximum").is_none_or(|most| value <= most)
         }
         Value::Bool(_) => names_type(schema, "boolean"),
         Value::Null => names_type(schema, "null"),

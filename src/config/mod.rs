@@ -96,7 +96,8 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
         refused(Fault::new(Location { line: good.matches('\n').count() + 1, column }, "not UTF-8 from here on"))
     })?;
     // A variable that is not UTF-8 is as good as none.
-    let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let env =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     parse(&text, &name, &env.collect())
 }
 

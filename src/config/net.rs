@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_refused() {
-        for text in ["", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "10.0.0/8", "::/129", "example.com", "10.0.0.0/8/8"] {
+        for text in ["", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "10.0.0/8", "::/129", "example.com", "10.0.0.0/8/8"]
+        {
             assert_eq!(text.parse::<IpNet>(), Err(NotANetwork), "{text}");
         }
     }

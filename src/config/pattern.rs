@@ -100,7 +100,8 @@ pub struct Matcher {
 impl Matcher {
     /// Nothing is allocated.
     pub fn matches(&self, method: &str, host: &str, path: &str) -> bool {
-        let host_fits = |mine: &String| mine.eq_ignore_ascii_case(host) || mine.eq_ignore_ascii_case(without_port(host));
+        let host_fits =
+            |mine: &String| mine.eq_ignore_ascii_case(host) || mine.eq_ignore_ascii_case(without_port(host));
         (self.methods.is_empty() || self.methods.iter().any(|m| m == method))
             && (self.hosts.is_empty() || self.hosts.iter().any(host_fits))
             && self.patterns.iter().any(|p| p.matches(path))

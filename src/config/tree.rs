@@ -203,7 +203,9 @@ fn find_unreplaced(node: &Node, faults: &mut Vec<Fault>) {
         }
         Kind::Seq(items) => items.iter().for_each(|item| find_unreplaced(item, faults)),
         Kind::Text { text, replaced: false } if text.contains("${") => {
-            faults.push(Fault::new(node.at, format!("{message}; this one would be taken literally")).remedy(WHERE_REPLACED));
+            faults.push(
+                Fault::new(node.at, format!("{message}; this one would be taken literally")).remedy(WHERE_REPLACED),
+            );
         }
         _ => {}
     }

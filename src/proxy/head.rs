@@ -112,16 +112,32 @@ fn text(bytes: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(bytes).map_err(|_| bad("the request line is not ASCII"))
 }
 
+/// Enough for browsers; setting up more slots than that would cost more than parsing them.
+const USUAL_FIELDS: usize = 32;
+
 fn parse_fields(bytes: &[u8], most: usize) -> Result<Vec<Field<'_>>, Refusal> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    match httparse::parse_headers(bytes, &mut headers[..most]) {
-        Ok(httparse::Status::Complete((_, parsed))) => {
+    let mut usual = [httparse::EMPTY_HEADER; USUAL_FIELDS];
+    match parse_into(bytes, &mut usual[..most.min(USUAL_FIELDS)]) {
+        Err(httparse::Error::TooManyHeaders) if most > USUAL_FIELDS => {
+            let mut many = [httparse::EMPTY_HEADER; MAX_FIELDS];
+            parse_into(bytes, &mut many[..most])
+        }
+        parsed => parsed,
+    }
+    .map_err(|error| match error {
+        httparse::Error::TooManyHeaders => {
+            refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "more fields than `limits.headers`")
+        }
+        _ => bad("a field of the request head is malformed"),
+    })
+}
+
+fn parse_into<'b>(bytes: &'b [u8], slots: &mut [httparse::Header<'b>]) -> Result<Vec<Field<'b>>, httparse::Error> {
+    match httparse::parse_headers(bytes, slots)? {
+        httparse::Status::Complete((_, parsed)) => {
             Ok(parsed.iter().map(|h| Field { name: h.name, value: h.value }).collect())
         }
-        Err(httparse::Error::TooManyHeaders) => {
-            Err(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "more fields than `limits.headers`"))
-        }
-        Ok(httparse::Status::Partial) | Err(_) => Err(bad("a field of the request head is malformed")),
+        httparse::Status::Partial => Err(httparse::Error::NewLine),
     }
 }
 

@@ -113,7 +113,7 @@ fn trusted_proxies(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> Vec
     let spot = file.key("server").key("trusted_proxies");
     let mut networks = Vec::new();
     for (i, text) in root.server.trusted_proxies.iter().enumerate() {
-        match text.parse() {
+        match text.parse::<IpNet>() {
             Ok(network) => networks.push(network),
             Err(_) => {
                 let fault = spot.item(i).fault(format!("is not a network: `{text}`"));

@@ -39,13 +39,7 @@ pub(super) fn origins(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> 
     settings
 }
 
-fn of(
-    name: &str,
-    origin: &Origin,
-    servers: Vec<ServerSettings>,
-    spot: &Spot<'_>,
-    faults: &mut Vec<Fault>,
-) -> Settings {
+fn of(name: &str, origin: &Origin, servers: Vec<ServerSettings>, spot: &Spot<'_>, faults: &mut Vec<Fault>) -> Settings {
     let (deadlines, pool) = (spot.key("timeouts"), spot.key("passed"));
     Settings {
         name: name.to_owned(),

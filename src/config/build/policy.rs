@@ -2,7 +2,9 @@
 
 use super::{check_cookies, is_token};
 use crate::config::fault::Fault;
-use crate::config::raw::{BypassWhen as RawBypassWhen, Limit, OnUncacheable as RawOnUncacheable, Root, RouteKeys, SetCookie as RawSetCookie};
+use crate::config::raw::{
+    BypassWhen as RawBypassWhen, Limit, OnUncacheable as RawOnUncacheable, Root, RouteKeys, SetCookie as RawSetCookie,
+};
 use crate::config::tree::Spot;
 use http::{HeaderName, HeaderValue};
 use semantics::Policy;
@@ -66,11 +68,7 @@ pub(super) fn policy(keys: &RouteKeys, revalidate: Revalidate, draft_cookies: &[
 }
 
 fn bypass_when(when: &RawBypassWhen) -> BypassWhen {
-    BypassWhen {
-        cookies: name_patterns(&when.cookies),
-        headers: lower(&when.headers),
-        query: when.query.clone(),
-    }
+    BypassWhen { cookies: name_patterns(&when.cookies), headers: lower(&when.headers), query: when.query.clone() }
 }
 
 fn lower(names: &[String]) -> Vec<String> {
@@ -115,9 +113,8 @@ pub(super) fn check(keys: &RouteKeys, spot: &Spot<'_>, faults: &mut Vec<Fault>) 
 }
 
 /// Fields that say how a message is cut up are the connection's own.
-const FRAMING: [&str; 8] = [
-    "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-];
+const FRAMING: [&str; 8] =
+    ["connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
 fn check_response_field(name: &str, value: &str, spot: &Spot<'_>, faults: &mut Vec<Fault>) {
     if !is_field_name(name) {

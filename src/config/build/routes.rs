@@ -66,7 +66,8 @@ fn revalidate(route: &Route, spot: &Spot<'_>, faults: &mut Vec<Fault>) -> Revali
         Some(raw::Revalidate::Word(RevalidateWord::Never)) => Revalidate::Never,
         Some(raw::Revalidate::Every(window)) => {
             if window.0 < Duration::from_secs(1) || window.0.subsec_nanos() != 0 {
-                let fault = spot.key("revalidate").fault(format!("must be whole seconds, at least `1s`, not `{window}`"));
+                let fault =
+                    spot.key("revalidate").fault(format!("must be whole seconds, at least `1s`, not `{window}`"));
                 faults.push(fault);
             }
             Revalidate::Every(window.0)
@@ -81,7 +82,8 @@ fn check_together(route: &Route, revalidate: Revalidate, spot: &Spot<'_>, faults
         return;
     }
     if route.keys.bypass == Some(true) && spot.has("revalidate") {
-        let fault = spot.fault_of_key("revalidate", "cannot be had with `bypass: true`, which asks the origin every time");
+        let fault =
+            spot.fault_of_key("revalidate", "cannot be had with `bypass: true`, which asks the origin every time");
         faults.push(if spot.has("bypass") {
             fault.remedy("remove one of them")
         } else {
@@ -89,7 +91,8 @@ fn check_together(route: &Route, revalidate: Revalidate, spot: &Spot<'_>, faults
         });
     }
     if revalidate == Revalidate::Origin {
-        let useless = [("expire", route.keys.expire.is_some()), ("override_origin", route.keys.override_origin == Some(true))];
+        let useless =
+            [("expire", route.keys.expire.is_some()), ("override_origin", route.keys.override_origin == Some(true))];
         for (key, _) in useless.into_iter().filter(|(key, given)| *given && spot.has(key)) {
             let fault = spot.fault_of_key(key, "is for ISR routes, and this route goes by the origin's headers");
             faults.push(fault.remedy("give the route a `revalidate`, or remove the key"));

@@ -146,11 +146,7 @@ impl Default for Refreshes {
 
 impl Default for Passed {
     fn default() -> Self {
-        Passed {
-            max_concurrent: count(256),
-            first_byte: Duration::from_secs(60),
-            idle: Duration::from_secs(3_600),
-        }
+        Passed { max_concurrent: count(256), first_byte: Duration::from_secs(60), idle: Duration::from_secs(3_600) }
     }
 }
 

@@ -210,7 +210,9 @@ fn only_revalidation_directives_and_no_cache_forbid_stale() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_without_panic(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..4)) {
+    fn any_bytes_are_read_without_panic(
+        lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..4),
+    ) {
         let _ = CacheControl::parse(lines.iter().map(Vec::as_slice));
     }
 

@@ -77,9 +77,11 @@ fn unknown_members_and_parameters_of_every_type_are_skipped() {
         ("booleans", &["x, y=?0, z=?1, max-age=60"], Some(max_age(60))),
         ("odd keys", &["*x_y-z.1*=1, max-age=60"], Some(max_age(60))),
         ("parameters", &[r#"max-age=60;a;b=1;c="x";d=?0;*e=tok"#], Some(max_age(60))),
-        ("a space before a parameter's name", &["max-age=60; a=1, public;b"], {
-            Some(CacheControl { public: true, ..max_age(60) })
-        }),
+        (
+            "a space before a parameter's name",
+            &["max-age=60; a=1, public;b"],
+            Some(CacheControl { public: true, ..max_age(60) }),
+        ),
         ("nothing that is known", &["x=1"], Some(none())),
     ]);
 }
@@ -253,7 +255,9 @@ fn a_targeted_field_hides_expires_too() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_without_panic(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..3)) {
+    fn any_bytes_are_read_without_panic(
+        lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..3),
+    ) {
         let _ = targeted::parse(lines.iter().map(Vec::as_slice));
         let _ = targeted::surrogate_control(lines.iter().map(Vec::as_slice));
     }

@@ -1,0 +1,21 @@
+//! Larder as a black box: the real binary between scripted origins and clients that look closely. What is expected is
+//! what semantics.md promises, not what the code happens to do.
+//!
+//! House rules: a test's name says what holds; it waits for facts, each with a deadline; ports are free ones; no test
+//! needs another. `dsl` has the words.
+
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "these are tests; nobody links them")]
+
+mod dsl;
+
+mod cli;
+mod crowds;
+mod failures;
+mod hits;
+mod metrics;
+mod outages;
+mod passed;
+mod personal;
+mod poisoning;
+mod stale;
+mod wire;
