@@ -99,7 +99,8 @@ where
         return None;
     }
     let head = session.req_header();
-    let request = Request { method: head.method.clone(), path: head.uri.path().to_owned(), fields: head.headers.clone() };
+    let request =
+        Request { method: head.method.clone(), path: head.uri.path().to_owned(), fields: head.headers.clone() };
     let head_only = request.method == Method::HEAD;
     timeout(PATIENCE, session.drain_request_body()).await.ok()?.ok()?;
     let response = handler(request).await;

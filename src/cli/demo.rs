@@ -40,7 +40,9 @@ async fn demo(port: u16) -> Result<(), CannotRun> {
         return Err(CannotRun(format!("--port {port}: the demo needs this port and the two after it")));
     };
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let socket = bind(local(last)).map_err(|e| CannotRun(format!("the demo's origin cannot listen on {}: {e}; choose another --port", local(last))))?;
+    let socket = bind(local(last)).map_err(|e| {
+        CannotRun(format!("the demo's origin cannot listen on {}: {e}; choose another --port", local(last)))
+    })?;
     let env = [("PORT", port), ("ADMIN_PORT", port + 1), ("ORIGIN_PORT", last)];
     let env = env.into_iter().map(|(name, port)| (name.to_owned(), port.to_string())).collect();
     let config = config::parse(CONFIG, "demo.yaml", &env).map_err(|faults| CannotRun(faults.to_string()))?;
@@ -109,7 +111,10 @@ impl Origin {
         }
         let took = if self.mood() == Mood::Slow { SLOW_RENDER } else { RENDER };
         if self.mood() == Mood::Broken {
-            return Response::text(StatusCode::INTERNAL_SERVER_ERROR, "The demo's origin is broken. POST /_demo/heal mends it.\n");
+            return Response::text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The demo's origin is broken. POST /_demo/heal mends it.\n",
+            );
         }
         tokio::time::sleep(took).await;
         match self.pages.iter().find(|p| p.path == request.path) {
@@ -141,11 +146,19 @@ impl Origin {
 
     fn render(&self, page: &Page, took: Duration) -> String {
         let now = self.clock.now();
-        let nav: String = self.pages.iter().map(|p| {
-            let current = if p.path == page.path { " aria-current=\"page\"" } else { "" };
-            format!("<a href=\"{}\"{current}>{}</a>", p.path, escape(&p.nav))
-        }).collect();
-        let took = if took < Duration::from_secs(1) { format!("{} ms", took.as_millis()) } else { format!("{} s", took.as_secs()) };
+        let nav: String = self
+            .pages
+            .iter()
+            .map(|p| {
+                let current = if p.path == page.path { " aria-current=\"page\"" } else { "" };
+                format!("<a href=\"{}\"{current}>{}</a>", p.path, escape(&p.nav))
+            })
+            .collect();
+        let took = if took < Duration::from_secs(1) {
+            format!("{} ms", took.as_millis())
+        } else {
+            format!("{} s", took.as_secs())
+        };
         let values = [
             ("title", escape(&page.title)),
             ("nav", nav),

@@ -58,7 +58,17 @@ struct ServeArgs {
 
 /// Commands of the interface that are not built yet.
 const PLANNED: [&str; 12] = [
-    "init", "warm", "revalidate", "explain", "entries", "deployments", "fleet", "advise", "doctor", "top", "export",
+    "init",
+    "warm",
+    "revalidate",
+    "explain",
+    "entries",
+    "deployments",
+    "fleet",
+    "advise",
+    "doctor",
+    "top",
+    "export",
     "import",
 ];
 

@@ -56,8 +56,10 @@ pub(super) async fn wait_and_stop(app: &App) -> std::io::Result<()> {
 /// Logs go to stderr. pingora speaks through `log`; of it, errors are enough.
 pub(super) fn log_to_stderr(logging: &Logging) {
     let level = &logging.level;
-    let filter = EnvFilter::try_new(format!("error,larder={level},engine={level},pingora=off,pingora_core=off,pingora_proxy=off"))
-        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!(
+        "error,larder={level},engine={level},pingora=off,pingora_core=off,pingora_proxy=off"
+    ))
+    .unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second initialisation in one process is a test's business.
     let _ = match logging.format {

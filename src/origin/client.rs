@@ -120,8 +120,12 @@ impl Client {
         match timeout(timeouts.connect, self.connector.get_http_session(peer)).await {
             Ok(Ok(connected)) => Ok(connected),
             Ok(Err(error)) => {
-                let failure = if *error.etype() == ErrorType::ConnectTimedout { Failure::Timeout } else { Failure::Connect };
-                Err(OriginError { failure, message: format!("no connection to {}: {}", address_of(peer), brief(&error)) })
+                let failure =
+                    if *error.etype() == ErrorType::ConnectTimedout { Failure::Timeout } else { Failure::Connect };
+                Err(OriginError {
+                    failure,
+                    message: format!("no connection to {}: {}", address_of(peer), brief(&error)),
+                })
             }
             Err(_) => Err(OriginError {
                 failure: Failure::Timeout,
@@ -197,7 +201,10 @@ impl Origin for Client {
 }
 
 pub fn breakers_open() -> OriginError {
-    OriginError { failure: Failure::Shed, message: "every server of the origin failed just now; it is asked again in a second".into() }
+    OriginError {
+        failure: Failure::Shed,
+        message: "every server of the origin failed just now; it is asked again in a second".into(),
+    }
 }
 
 fn peer(address: SocketAddr, timeouts: &Timeouts) -> HttpPeer {
@@ -213,7 +220,11 @@ fn address_of(peer: &HttpPeer) -> String {
 }
 
 /// Sends the request and reads the final head.
-async fn exchange(mut session: HttpSession, head: Box<RequestHeader>, timeouts: &Timeouts) -> Result<HttpSession, OriginError> {
+async fn exchange(
+    mut session: HttpSession,
+    head: Box<RequestHeader>,
+    timeouts: &Timeouts,
+) -> Result<HttpSession, OriginError> {
     let conversation = async {
         session.write_request_header(head).await?;
         loop {
@@ -226,10 +237,9 @@ async fn exchange(mut session: HttpSession, head: Box<RequestHeader>, timeouts: 
         }
     };
     match timeout(timeouts.first_byte, conversation).await {
-        Ok(Ok(())) if session.get_status() == Some(StatusCode::SWITCHING_PROTOCOLS) => Err(OriginError {
-            failure: Failure::Malformed,
-            message: "the origin switched protocols unasked".into(),
-        }),
+        Ok(Ok(())) if session.get_status() == Some(StatusCode::SWITCHING_PROTOCOLS) => {
+            Err(OriginError { failure: Failure::Malformed, message: "the origin switched protocols unasked".into() })
+        }
         Ok(Ok(())) => Ok(session),
         Ok(Err(error)) => Err(reading(&error)),
         Err(_) => Err(OriginError {
@@ -243,9 +253,7 @@ fn reading(error: &pingora::Error) -> OriginError {
     let failure = match error.etype() {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
         ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Failure::Truncated,
-        other if other.as_str() == "PrematureBodyEnd" => {
-            Failure::Truncated
-        }
+        other if other.as_str() == "PrematureBodyEnd" => Failure::Truncated,
         _ => Failure::Malformed,
     };
     OriginError { failure, message: format!("the origin's answer broke off or makes no sense: {}", brief(error)) }
@@ -282,7 +290,10 @@ impl HttpBody {
             Ok(Err(error)) => reading(&error),
             Err(_) => OriginError {
                 failure: Failure::Timeout,
-                message: format!("the origin sent nothing for {} s in the middle of its answer", patience.as_secs_f32()),
+                message: format!(
+                    "the origin sent nothing for {} s in the middle of its answer",
+                    patience.as_secs_f32()
+                ),
             },
         };
         self.session = None;

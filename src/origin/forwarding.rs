@@ -15,7 +15,8 @@ pub struct Identity {
 impl Identity {
     pub fn new(seed: u64) -> Self {
         let pseudonym = format!("larder-{seed:016x}");
-        let via = HeaderValue::try_from(format!("1.1 {pseudonym}")).unwrap_or_else(|_| HeaderValue::from_static("1.1 larder"));
+        let via = HeaderValue::try_from(format!("1.1 {pseudonym}"))
+            .unwrap_or_else(|_| HeaderValue::from_static("1.1 larder"));
         Identity { via, pseudonym }
     }
 

@@ -63,10 +63,11 @@ impl<'c> Client<'c> {
         if status == StatusCode::OK && facts.conditional() && not_modified(request, response.validators()) {
             return self.not_modified(&response.head, tail).await;
         }
-        if status == StatusCode::OK && facts.range.is_some() {
-            if let Some(sent) = self.part(request, facts, served, tail).await? {
-                return Ok(sent);
-            }
+        if status == StatusCode::OK
+            && facts.range.is_some()
+            && let Some(sent) = self.part(request, facts, served, tail).await?
+        {
+            return Ok(sent);
         }
         let body: &[u8] = if request.method == Method::Head { b"" } else { &response.body };
         self.send(&mut [IoSlice::new(response.head.wire()), IoSlice::new(tail), IoSlice::new(body)]).await?;
@@ -86,7 +87,8 @@ impl<'c> Client<'c> {
 
     /// 304 with the fields that a 200 would have had and that matter to a cache (RFC 9110, 15.4.5).
     async fn not_modified(&mut self, head: &Head, tail: &[u8]) -> io::Result<Sent> {
-        const KEPT: [&str; 7] = ["cache-control", "content-location", "date", "etag", "expires", "last-modified", "vary"];
+        const KEPT: [&str; 7] =
+            ["cache-control", "content-location", "date", "etag", "expires", "last-modified", "vary"];
         let mut lines = b"HTTP/1.1 304 Not Modified\r\n".to_vec();
         for (name, value) in head.fields().filter(|(n, _)| KEPT.contains(n)) {
             put(&mut lines, name, value);
@@ -194,7 +196,9 @@ impl<'c> Client<'c> {
             };
             return self.own(request, &own).await;
         };
-        let mut lines = format!("HTTP/1.1 {} {}\r\n", head.status().as_u16(), head.status().canonical_reason().unwrap_or("Error")).into_bytes();
+        let mut lines =
+            format!("HTTP/1.1 {} {}\r\n", head.status().as_u16(), head.status().canonical_reason().unwrap_or("Error"))
+                .into_bytes();
         for (name, value) in head.fields().filter(|(n, _)| *n != "cache-control" && *n != "expires") {
             put(&mut lines, name, value);
         }
@@ -249,7 +253,9 @@ impl<'c> Client<'c> {
         self.pace.waited += from.elapsed();
         match ready {
             Ok(ready) => ready,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads slower than `limits.send_min_rate`")),
+            Err(_) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads slower than `limits.send_min_rate`"))
+            }
         }
     }
 }

@@ -3,13 +3,13 @@
 //! An idle connection waits without a timer: the listener's reaper closes those whose deadline has passed. Only a head
 //! that comes in pieces gets a timer of its own.
 
+use super::Passed;
 use super::deliver::Client;
 use super::head::{self, Framing, Refusal};
 use super::listen::Ticket;
 use super::loan::Loan;
 use super::road::{self, Ended, Handover, Scratch, Site};
 use super::synthetic::Own;
-use super::Passed;
 use bytes::{Buf, BytesMut};
 use http::StatusCode;
 use pingora::apps::HttpServerApp;
@@ -59,7 +59,12 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAd
             Next::Close => return,
             Next::Refuse(refusal) => return refuse(&door.site, &mut stream, refusal).await,
             Next::Pass(handover, prefix, framing) => {
-                let rest = if framing == Framing::None { buffer.advance(end); BytesMut::new() } else { buffer.split().split_off(end) };
+                let rest = if framing == Framing::None {
+                    buffer.advance(end);
+                    BytesMut::new()
+                } else {
+                    buffer.split().split_off(end)
+                };
                 let Some(back) = Box::pin(pass(&door, stream, peer, *handover, prefix, &rest)).await else { return };
                 stream = back;
             }
@@ -146,13 +151,7 @@ enum Next {
     Pass(Box<Handover>, BytesMut, Framing),
 }
 
-async fn exchange(
-    door: &Door,
-    stream: &mut TcpStream,
-    bytes: &[u8],
-    peer: SocketAddr,
-    scratch: &mut Scratch,
-) -> Next {
+async fn exchange(door: &Door, stream: &mut TcpStream, bytes: &[u8], peer: SocketAddr, scratch: &mut Scratch) -> Next {
     let site = &door.site;
     let head = match head::parse(bytes, &site.limits) {
         Ok(head) => head,

@@ -58,7 +58,8 @@ pub(super) fn end(buf: &[u8], scanned: usize) -> Option<usize> {
 
 /// Parses the bytes of one head, empty line included.
 pub(super) fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Head<'b>, Refusal> {
-    let line_end = memchr::memchr(b'\r', bytes).filter(|at| *at + 2 < bytes.len()).ok_or(bad("the request line does not end"))?;
+    let line_end =
+        memchr::memchr(b'\r', bytes).filter(|at| *at + 2 < bytes.len()).ok_or(bad("the request line does not end"))?;
     let (method, target, http11) = request_line(&bytes[..line_end], limits)?;
     let fields = parse_fields(&bytes[line_end + 2..], limits.headers.min(MAX_FIELDS))?;
     check_lines(bytes, fields.len() + 2)?;
@@ -76,7 +77,11 @@ const MAX_FIELDS: usize = 256;
 /// NUL or a continuation line could do, the field parser refuses.
 fn check_lines(bytes: &[u8], lines: usize) -> Result<(), Refusal> {
     let count = |wanted: u8| bytes.iter().filter(|b| **b == wanted).count();
-    if count(b'\n') == lines && count(b'\r') == lines { Ok(()) } else { Err(bad("a line of the request head does not end in CRLF")) }
+    if count(b'\n') == lines && count(b'\r') == lines {
+        Ok(())
+    } else {
+        Err(bad("a line of the request head does not end in CRLF"))
+    }
 }
 
 fn request_line<'b>(line: &'b [u8], limits: &Limits) -> Result<(&'b str, &'b str, bool), Refusal> {
@@ -229,12 +234,7 @@ fn once<'b>(slot: &mut Option<&'b [u8]>, value: &'b [u8], what: &'static str) ->
     if slot.replace(value).is_some() { Err(bad(what)) } else { Ok(()) }
 }
 
-fn framing(
-    length: Option<&[u8]>,
-    coding: Option<&[u8]>,
-    http11: bool,
-    limits: &Limits,
-) -> Result<Framing, Refusal> {
+fn framing(length: Option<&[u8]>, coding: Option<&[u8]>, http11: bool, limits: &Limits) -> Result<Framing, Refusal> {
     match (length, coding) {
         (Some(_), Some(_)) => Err(bad("there are both Content-Length and Transfer-Encoding")),
         (None, None) => Ok(Framing::None),
@@ -249,7 +249,10 @@ fn framing(
             let length = std::str::from_utf8(digits).ok().filter(|_| canonical).and_then(|d| d.parse().ok());
             let Some(length) = length else { return Err(bad("Content-Length is not a plain number")) };
             if limits.body_bytes.is_some_and(|most| length > most) {
-                return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than `limits.body_bytes`"));
+                return Err(refuse(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "the request body is larger than `limits.body_bytes`",
+                ));
             }
             Ok(if length == 0 { Framing::None } else { Framing::Length(length) })
         }
@@ -271,7 +274,9 @@ fn is_authority(text: &str) -> bool {
     let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
     let port_ok = match port.strip_prefix(':') {
         None => port.is_empty(),
-        Some(digits) => digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok(),
+        Some(digits) => {
+            digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+        }
     };
     !host.is_empty() && host.len() <= 253 && host.bytes().all(name) && !host.starts_with('.') && port_ok
 }

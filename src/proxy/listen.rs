@@ -98,8 +98,12 @@ impl Listener {
         let door = Door { site, proxy, shutdown };
         let gauge = door.site.engine.metrics.connections.clone();
         let registry = Arc::new(Registry { open: Mutex::default(), by_ip: Mutex::default(), gauge });
-        let listener =
-            Arc::new(Listener { registry, door: Arc::new(door), accepting: Mutex::default(), next_id: AtomicU64::new(0) });
+        let listener = Arc::new(Listener {
+            registry,
+            door: Arc::new(door),
+            accepting: Mutex::default(),
+            next_id: AtomicU64::new(0),
+        });
         for socket in sockets {
             let task = tokio::spawn(listener.clone().accept(socket));
             listener.accepting.lock().push(task.abort_handle());

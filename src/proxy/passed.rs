@@ -54,7 +54,9 @@ pub struct Passage {
 
 /// The hand-over from the front door always sets it; without one there is nothing to go by.
 fn handed(ctx: &Passage) -> pingora::Result<&Handover> {
-    ctx.handover.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "a request came without its hand-over"))
+    ctx.handover
+        .as_ref()
+        .ok_or_else(|| Error::explain(ErrorType::InternalError, "a request came without its hand-over"))
 }
 
 impl Passed {
@@ -218,10 +220,9 @@ impl ProxyHttp for Passed {
             return Error::e_explain(ErrorType::HTTPStatus(508), "the request came through this Larder before");
         }
         cleanse(request, self.site.trust.of(peer));
-        if let Some(server) = &ctx.server {
-            if let Some(host) = forwarding::host_header(&upstream.settings.host, &handover.host, &server.settings) {
-                request.insert_header(header::HOST, host)?;
-            }
+        let host = |s: &Arc<Server>| forwarding::host_header(&upstream.settings.host, &handover.host, &s.settings);
+        if let Some(host) = ctx.server.as_ref().and_then(host) {
+            request.insert_header(header::HOST, host)?;
         }
         for (name, value) in forwarding::forwarded(&handover.host, handover.scheme) {
             if let Some(value) = value {
@@ -285,14 +286,19 @@ impl ProxyHttp for Passed {
         let code = status_of(error);
         if ctx.failure.is_none() && *error.esource() == ErrorSource::Upstream {
             let failure = if code == 504 { Failure::Timeout } else { Failure::Truncated };
-            let what = if code == 504 { "it did not answer in time" } else { "it closed the connection before it had answered" };
+            let what = if code == 504 {
+                "it did not answer in time"
+            } else {
+                "it closed the connection before it had answered"
+            };
             ctx.failure = Some((failure, what.to_owned()));
             if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
                 upstream.balance.failed(server, what);
             }
         }
         let shared = ctx.failure.clone();
-        if let (Some(probe), Some((failure, message))) = (ctx.handover.as_mut().and_then(|h| h.probe.as_mut()), shared) {
+        if let (Some(probe), Some((failure, message))) = (ctx.handover.as_mut().and_then(|h| h.probe.as_mut()), shared)
+        {
             probe.failed(failure, &message);
         }
         // Once a head was written there is nothing to be said: the connection is cut.
@@ -346,7 +352,9 @@ fn cleanse(request: &mut RequestHeader, trusted: bool) {
 
 /// The status for a client: 0 when he is gone.
 fn status_of(error: &Error) -> u16 {
-    use ErrorType::{ConnectTimedout, ConnectionClosed, HTTPStatus, ReadError, ReadTimedout, WriteError, WriteTimedout};
+    use ErrorType::{
+        ConnectTimedout, ConnectionClosed, HTTPStatus, ReadError, ReadTimedout, WriteError, WriteTimedout,
+    };
     match (error.etype(), error.esource()) {
         (HTTPStatus(code), _) => *code,
         (ConnectTimedout | ReadTimedout | WriteTimedout, ErrorSource::Upstream) => 504,

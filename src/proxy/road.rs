@@ -100,7 +100,8 @@ pub(super) async fn take(
     let Some(host) = site.hosts.canonical(head.host, scheme) else {
         return refuse(site, head, client, misdirected(), started).await;
     };
-    let request = Request { method: head.kind(), scheme, host: &host, path: head.path, query: head.query, fields: &head.fields };
+    let request =
+        Request { method: head.kind(), scheme, host: &host, path: head.path, query: head.query, fields: &head.fields };
     let facts = Facts::of(&head.fields);
     let route = site.routes.find(head.method, &host, head.path);
     let pass = |why, probe| {

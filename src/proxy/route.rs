@@ -61,7 +61,11 @@ fn normalise(host: &str, scheme: Scheme) -> Cow<'_, str> {
         Scheme::Https => ":443",
     };
     let host = host.strip_suffix(default).unwrap_or(host);
-    if host.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
+    if host.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    }
 }
 
 fn without_port(host: &str) -> &str {
@@ -91,4 +95,3 @@ impl Trust {
         if told.is_some_and(|v| v.eq_ignore_ascii_case(b"https")) { Scheme::Https } else { Scheme::Http }
     }
 }
-

@@ -25,7 +25,11 @@ impl Own {
 
     /// Head and body, ready to be written. The head lacks connection fields and its empty line.
     pub fn render(&self, wants_json: bool) -> (Vec<u8>, Vec<u8>) {
-        let (kind, body) = if wants_json { ("application/problem+json", self.json()) } else { ("text/html; charset=utf-8", self.page()) };
+        let (kind, body) = if wants_json {
+            ("application/problem+json", self.json())
+        } else {
+            ("text/html; charset=utf-8", self.page())
+        };
         let reason = self.status.canonical_reason().unwrap_or("Error");
         let mut head = format!(
             "HTTP/1.1 {} {reason}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\ncache-control: no-store\r\n",

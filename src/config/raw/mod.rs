@@ -4,11 +4,11 @@ mod origin;
 mod route;
 mod values;
 
-pub(crate) use origin::{Memory, Origin, OriginServer, Store};
+pub(crate) use origin::{Origin, OriginServer, Store};
 pub(crate) use route::{
     BypassWhen, Defaults, Match, OnUncacheable, Revalidate, RevalidateWord, Route, RouteKeys, SetCookie,
 };
-pub(crate) use values::{ByteSize, DURATION, Duration, Limit, NOT_AVAILABLE, ONLY, OneOrMore, REFUSED, SIZE, Threads};
+pub(crate) use values::{ByteSize, DURATION, Duration, Limit, NOT_AVAILABLE, ONLY, REFUSED, SIZE, Threads};
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;

@@ -38,13 +38,19 @@ pub(crate) struct Job {
 
 /// What ends a fill without a new version.
 enum Ending {
-    Failed(Failed),
+    Failed(Box<Failed>),
     /// What was stored is to go.
     Dropped(NotStorable),
     /// Not stored, and delivered as far as anybody read.
     Relayed,
     /// Not stored, and cut off by the origin while it was handed through.
-    Cut(Failed),
+    Cut(Box<Failed>),
+}
+
+impl Ending {
+    fn failed(failed: Failed) -> Ending {
+        Ending::Failed(Box::new(failed))
+    }
 }
 
 /// An answer whose head has been settled as storable.
@@ -142,10 +148,10 @@ impl Job {
         self.engine.metrics.origin_request(&limits.settings.name, self.request.kind, outcome, took);
         match ended {
             Ok(landing) => self.lead.land(landing),
-            Err(Ending::Failed(failed)) => self.fail(failed),
+            Err(Ending::Failed(failed)) => self.fail(*failed),
             Err(Ending::Dropped(reason)) => self.drop_stored(reason),
             Err(Ending::Relayed) => self.lead.land(Landing::Delivered),
-            Err(Ending::Cut(failed)) => self.lead.land(Landing::Failed(Arc::new(failed))),
+            Err(Ending::Cut(failed)) => self.lead.land(Landing::Failed(Arc::from(failed))),
         }
     }
 
@@ -186,7 +192,7 @@ impl Job {
         }
         for _ in 0..2 {
             let requested = self.engine.clock.now();
-            let response = self.fetch(deadline).await.map_err(Ending::Failed)?;
+            let response = self.fetch(deadline).await.map_err(Ending::failed)?;
             let responded = self.engine.clock.now();
             let times = Times { requested, responded, completed: responded };
             match self.settle(&response, &times) {
@@ -201,7 +207,7 @@ impl Job {
             }
         }
         let message = "the origin answered 304 to a request that was not conditional";
-        Err(Ending::Failed(Failed::plain(Failure::UnmatchedNotModified, message, self.engine.clock.now())))
+        Err(Ending::failed(Failed::plain(Failure::UnmatchedNotModified, message, self.engine.clock.now())))
     }
 
     async fn fetch(&self, deadline: Instant) -> Result<OriginResponse, Failed> {
@@ -214,10 +220,10 @@ impl Job {
     }
 
     fn settle(&self, response: &OriginResponse, times: &Times) -> Settlement {
-        let stored = self.stored.as_deref().map(|s| StoredSummary {
-            validators: self.sent_validators(s),
-            has_body: !s.body.is_empty(),
-        });
+        let stored = self
+            .stored
+            .as_deref()
+            .map(|s| StoredSummary { validators: self.sent_validators(s), has_body: !s.body.is_empty() });
         let answer = AnswerHead {
             status: response.status,
             fields: &response.fields,
@@ -274,7 +280,7 @@ impl Job {
             failed.answer = self.failed_words(response, deadline).await;
         }
         failed.at = self.engine.clock.now();
-        Ending::Failed(failed)
+        Ending::failed(failed)
     }
 
     pub(crate) fn fail(mut self, failed: Failed) {

@@ -179,9 +179,11 @@ impl Drop for Watcher {
 
 const SHARDS: usize = 64;
 
+type Shard = Mutex<HashMap<KeyHash, Arc<Flight>>>;
+
 /// All flights by key.
 pub struct Flights {
-    shards: Box<[Mutex<HashMap<KeyHash, Arc<Flight>>>]>,
+    shards: Box<[Shard]>,
 }
 
 impl Default for Flights {
@@ -191,7 +193,7 @@ impl Default for Flights {
 }
 
 impl Flights {
-    fn shard(&self, hash: KeyHash) -> &Mutex<HashMap<KeyHash, Arc<Flight>>> {
+    fn shard(&self, hash: KeyHash) -> &Shard {
         &self.shards[usize::try_from(hash % SHARDS as u128).unwrap_or_default()]
     }
 

@@ -25,7 +25,9 @@ use flight::Flights;
 use guard::{Gate, GateSettings, Verdicts};
 use metrics::RouteMetrics;
 use origin::{Kind, Origin, OriginId};
-use semantics::{CacheStatus, Decision, Facts, Forward, Policy, Request, Selection, Timestamp, decision, personal, query};
+use semantics::{
+    CacheStatus, Decision, Facts, Forward, Policy, Request, Selection, Timestamp, decision, personal, query,
+};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -47,7 +49,14 @@ const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 impl Route {
     pub fn new(name: &str, policy: Policy, origin: OriginId, metrics: &Metrics) -> Self {
-        Route { name: Arc::from(name), policy, origin, metrics: metrics.route(name), last_logged: AtomicU64::new(0), blocked: AtomicBool::new(false) }
+        Route {
+            name: Arc::from(name),
+            policy,
+            origin,
+            metrics: metrics.route(name),
+            last_logged: AtomicU64::new(0),
+            blocked: AtomicBool::new(false),
+        }
     }
 
     /// Whether this is the first time that the origin blocks storing on this route.
@@ -59,10 +68,7 @@ impl Route {
     fn may_log(&self, now: Timestamp) -> bool {
         let last = self.last_logged.load(Ordering::Relaxed);
         let due = Timestamp::from_micros(last).after(LOG_PAUSE) <= now;
-        due && self
-            .last_logged
-            .compare_exchange(last, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
+        due && self.last_logged.compare_exchange(last, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -170,7 +176,14 @@ impl Engine {
     }
 
     /// Writes a request's key into `buffer`; the visit borrows it.
-    pub fn key(&self, request: &Request<'_>, facts: &Facts<'_>, policy: &Policy, query: Option<&str>, buffer: &mut Vec<u8>) -> KeyHash {
+    pub fn key(
+        &self,
+        request: &Request<'_>,
+        facts: &Facts<'_>,
+        policy: &Policy,
+        query: Option<&str>,
+        buffer: &mut Vec<u8>,
+    ) -> KeyHash {
         let parts = semantics::key::KeyParts { deployment: &self.deployment, request, query: query.map(Cow::Borrowed) };
         semantics::key::write_primary(buffer, &parts, facts, policy);
         self.hasher.hash(buffer)

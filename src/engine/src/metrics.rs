@@ -79,8 +79,24 @@ struct EvictionLabels {
 }
 
 /// Upper bounds in seconds, from a hit in microseconds to a render of a minute.
-const BOUNDS: [f64; 16] =
-    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, f64::INFINITY];
+const BOUNDS: [f64; 16] = [
+    0.000_05,
+    0.000_1,
+    0.000_25,
+    0.000_5,
+    0.001,
+    0.002_5,
+    0.01,
+    0.025,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    10.0,
+    30.0,
+    f64::INFINITY,
+];
 
 /// A histogram of durations without a lock: one atomic per bucket.
 #[derive(Clone, Debug, Default)]
@@ -210,15 +226,47 @@ impl Metrics {
     fn register(&mut self, version: &'static str) {
         let r = self.registry.get_mut();
         r.register("larder_requests", "Requests by route, cache outcome and status", self.requests.clone());
-        r.register("larder_request_duration_seconds", "From the request's head to the last byte written", self.durations.clone());
-        r.register("larder_origin_requests", "Requests to an origin by what they were for and how they ended", self.origin_requests.clone());
-        r.register("larder_origin_duration_seconds", "From a request to an origin to its end", self.origin_durations.clone());
-        r.register("larder_origin_up", "1 while a server is asked, 0 while its circuit breaker is open", self.origin_up.clone());
-        r.register("larder_refresh_failures", "Regenerations that failed; the old version was kept", self.refresh_failures.clone());
+        r.register(
+            "larder_request_duration_seconds",
+            "From the request's head to the last byte written",
+            self.durations.clone(),
+        );
+        r.register(
+            "larder_origin_requests",
+            "Requests to an origin by what they were for and how they ended",
+            self.origin_requests.clone(),
+        );
+        r.register(
+            "larder_origin_duration_seconds",
+            "From a request to an origin to its end",
+            self.origin_durations.clone(),
+        );
+        r.register(
+            "larder_origin_up",
+            "1 while a server is asked, 0 while its circuit breaker is open",
+            self.origin_up.clone(),
+        );
+        r.register(
+            "larder_refresh_failures",
+            "Regenerations that failed; the old version was kept",
+            self.refresh_failures.clone(),
+        );
         r.register("larder_uncacheable", "Answers that were not stored", self.uncacheable.clone());
-        r.register("larder_stale_because_failing", "Stored responses whose last regeneration failed", self.stale_because_failing.clone());
-        r.register("larder_refreshes_in_flight", "Background regenerations at the origin", self.refreshes_in_flight.clone());
-        r.register("larder_refresh_queue", "Background regenerations waiting for their turn", self.refresh_queue.clone());
+        r.register(
+            "larder_stale_because_failing",
+            "Stored responses whose last regeneration failed",
+            self.stale_because_failing.clone(),
+        );
+        r.register(
+            "larder_refreshes_in_flight",
+            "Background regenerations at the origin",
+            self.refreshes_in_flight.clone(),
+        );
+        r.register(
+            "larder_refresh_queue",
+            "Background regenerations waiting for their turn",
+            self.refresh_queue.clone(),
+        );
         r.register("larder_store_bytes", "Bytes stored, with heads, keys and indexes", self.store_bytes.clone());
         r.register("larder_store_entries", "Stored responses", self.store_entries.clone());
         r.register("larder_store_evictions", "Stored responses that had to go", self.store_evictions.clone());

@@ -10,17 +10,19 @@ use semantics::storability::{self, NotStorable, Verdict};
 
 /// Must be told how the request went. Dropped without a word, whoever waits starts over.
 pub struct Probe {
-    job: Option<Job>,
+    job: Option<Box<Job>>,
     /// His fields: the canonical fill carries those that Vary turns out to nominate.
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Probe {
     pub(crate) fn new(job: Job, visit: &Visit<'_>) -> Self {
-        let fields = visit.request.fields.iter().filter_map(|f| {
-            Some((HeaderName::try_from(f.name).ok()?, HeaderValue::from_bytes(f.value).ok()?))
-        });
-        Probe { job: Some(job), fields: fields.collect() }
+        let fields = visit
+            .request
+            .fields
+            .iter()
+            .filter_map(|f| Some((HeaderName::try_from(f.name).ok()?, HeaderValue::from_bytes(f.value).ok()?)));
+        Probe { job: Some(Box::new(job)), fields: fields.collect() }
     }
 
     /// The head of his answer has come. If it may be stored, one canonical fill starts; his own answer is his alone.

@@ -16,8 +16,15 @@ use std::sync::Arc;
 pub enum Answer {
     Served(Served),
     /// The body is on its way: read it from the watcher.
-    Stream { opened: Arc<Opened>, watcher: Watcher, status: CacheStatus },
-    Failed { failed: Arc<Failed>, status: CacheStatus },
+    Stream {
+        opened: Arc<Opened>,
+        watcher: Watcher,
+        status: CacheStatus,
+    },
+    Failed {
+        failed: Arc<Failed>,
+        status: CacheStatus,
+    },
     /// Hand the visitor's own request through. With a probe, its answer decides for everybody who waits.
     Pass(Forward, Option<Probe>),
     Unsatisfiable,
@@ -33,27 +40,23 @@ enum Role {
     Followed,
 }
 
-enum Round {
-    Done(Answer),
-    Again,
-}
-
 impl Engine {
     /// Answers a visit, waiting for a fill where one is needed.
     pub async fn answer(self: &Arc<Self>, visit: &Visit<'_>) -> Answer {
         for _ in 0..ROUNDS {
-            if let Round::Done(answer) = self.round(visit).await {
+            if let Some(answer) = self.round(visit).await {
                 return answer;
             }
         }
         Answer::Pass(Forward::Miss, None)
     }
 
-    async fn round(self: &Arc<Self>, visit: &Visit<'_>) -> Round {
+    /// One try; `None`: what was waited for was not for this visit, and it starts over.
+    async fn round(self: &Arc<Self>, visit: &Visit<'_>) -> Option<Answer> {
         let now = self.clock.now();
         let selected = self.select(visit);
         if let Some(answer) = self.without_waiting(visit, &selected, now) {
-            return Round::Done(answer);
+            return Some(answer);
         }
         let (watcher, lead) = self.flights.join_or_lead(selected.hash);
         let role = if lead.is_some() { Role::Led } else { Role::Followed };
@@ -61,13 +64,13 @@ impl Engine {
             // Between the look-up and the claim another fill may have landed: look again.
             let again = self.select(visit);
             if let Some(answer) = self.without_waiting(visit, &again, self.clock.now()) {
-                return Round::Done(answer);
+                return Some(answer);
             }
             if again.hash != selected.hash {
-                return Round::Again;
+                return None;
             }
             if let Some(probe) = self.lead(visit, &again, lead) {
-                return Round::Done(Answer::Pass(Forward::Request, Some(probe)));
+                return Some(Answer::Pass(Forward::Request, Some(probe)));
             }
         }
         self.watch(visit, &selected, watcher, role).await
@@ -131,7 +134,13 @@ impl Engine {
         None
     }
 
-    async fn watch(self: &Arc<Self>, visit: &Visit<'_>, selected: &Selected, mut watcher: Watcher, role: Role) -> Round {
+    async fn watch(
+        self: &Arc<Self>,
+        visit: &Visit<'_>,
+        selected: &Selected,
+        mut watcher: Watcher,
+        role: Role,
+    ) -> Option<Answer> {
         let why = match (&selected.stored, selected.nominated.is_empty()) {
             (Some(_), _) => Forward::Stale,
             (None, true) => Forward::UriMiss,
@@ -141,36 +150,43 @@ impl Engine {
         match watcher.sight().await {
             Sight::Open(opened) => {
                 if !suits(visit, &opened.variant) {
-                    return Round::Again;
+                    return None;
                 }
                 let status = CacheStatus::Forwarded { why, status: None, stored: !collapsed, collapsed };
-                Round::Done(Answer::Stream { opened, watcher, status })
+                Some(Answer::Stream { opened, watcher, status })
             }
             Sight::Relay(opened, _) if role == Role::Led && visit.owns_answer(&selected.nominated) => {
                 let status = CacheStatus::Forwarded { why, status: None, stored: false, collapsed: false };
-                Round::Done(Answer::Stream { opened, watcher, status })
+                Some(Answer::Stream { opened, watcher, status })
             }
-            Sight::Relay(..) => Round::Done(Answer::Pass(Forward::Miss, None)),
+            Sight::Relay(..) => Some(Answer::Pass(Forward::Miss, None)),
             Sight::Landed(landing) => self.landed(visit, selected, landing, why, collapsed),
         }
     }
 
-    fn landed(&self, visit: &Visit<'_>, selected: &Selected, landing: Landing, why: Forward, collapsed: bool) -> Round {
+    fn landed(
+        &self,
+        visit: &Visit<'_>,
+        selected: &Selected,
+        landing: Landing,
+        why: Forward,
+        collapsed: bool,
+    ) -> Option<Answer> {
         match landing {
             Landing::Stored(response) if suits(visit, &response.variant) => {
                 let status = CacheStatus::Forwarded { why, status: None, stored: !collapsed, collapsed };
-                Round::Done(Answer::Served(Served { response, status }))
+                Some(Answer::Served(Served { response, status }))
             }
             Landing::Freshened(response) if suits(visit, &response.variant) => {
                 let status = CacheStatus::Forwarded { why, status: Some(304), stored: !collapsed, collapsed };
-                Round::Done(Answer::Served(Served { response, status }))
+                Some(Answer::Served(Served { response, status }))
             }
-            Landing::Failed(failed) => Round::Done(self.after_failure(selected.stored.as_ref(), failed, why, collapsed)),
+            Landing::Failed(failed) => Some(self.after_failure(selected.stored.as_ref(), failed, why, collapsed)),
             Landing::Stored(_)
             | Landing::Freshened(_)
             | Landing::NotStorable(_)
             | Landing::Delivered
-            | Landing::Abandoned => Round::Again,
+            | Landing::Abandoned => None,
         }
     }
 

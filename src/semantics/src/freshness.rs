@@ -119,7 +119,8 @@ fn age_field(fields: &HeaderMap) -> Duration {
 pub fn windows(status: u16, fields: &HeaderMap, policy: &Policy, times: &Times, replaces: bool) -> Windows {
     let governing = Governing::of(fields);
     let age = age_at_completion(fields, times);
-    let own = explicit_lifetime(fields, &governing, times.responded).or((replaces && is_gone(status)).then_some(GONE_AT_MOST));
+    let own = explicit_lifetime(fields, &governing, times.responded)
+        .or((replaces && is_gone(status)).then_some(GONE_AT_MOST));
     match policy.revalidate {
         Revalidate::Origin => header_driven(&governing.cache_control, own, age, policy, times.completed),
         Revalidate::Every(window) => isr(Some(window), status, own, age, policy, times.completed),

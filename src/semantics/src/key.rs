@@ -91,7 +91,7 @@ fn part(out: &mut Vec<u8>, bytes: &[u8]) {
 /// LEB128: one byte for most parts.
 fn length(out: &mut Vec<u8>, mut n: usize) {
     loop {
-        let low = (n & 0x7f) as u8;
+        let low = u8::try_from(n & 0x7f).unwrap_or_default();
         n >>= 7;
         if n == 0 {
             out.push(low);

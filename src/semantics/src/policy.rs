@@ -80,8 +80,20 @@ impl BypassWhen {
 
 /// The analytics cookies that say nothing about the page (semantics 2).
 pub const ANALYTICS_COOKIES: [&str; 14] = [
-    "_ga*", "_gid", "_gat*", "_gcl_*", "_fbp", "_fbc", "_hj*", "_pk_*", "__utm*", "_clck", "_clsk", "_uetsid",
-    "_uetvid", "ajs_anonymous_id",
+    "_ga*",
+    "_gid",
+    "_gat*",
+    "_gcl_*",
+    "_fbp",
+    "_fbc",
+    "_hj*",
+    "_pk_*",
+    "__utm*",
+    "_clck",
+    "_clsk",
+    "_uetsid",
+    "_uetvid",
+    "ajs_anonymous_id",
 ];
 
 /// Next.js' cookie for draft mode (semantics 49).

@@ -5,8 +5,24 @@ use std::borrow::Cow;
 
 /// Parameters that mark where a visitor came from and never change the page.
 const TRACKING: [&str; 18] = [
-    "utm_*", "gclid", "gclsrc", "dclid", "gbraid", "wbraid", "fbclid", "msclkid", "twclid", "ttclid", "li_fat_id",
-    "igshid", "mc_cid", "mc_eid", "yclid", "_ga", "_gl", "_hsenc",
+    "utm_*",
+    "gclid",
+    "gclsrc",
+    "dclid",
+    "gbraid",
+    "wbraid",
+    "fbclid",
+    "msclkid",
+    "twclid",
+    "ttclid",
+    "li_fat_id",
+    "igshid",
+    "mc_cid",
+    "mc_eid",
+    "yclid",
+    "_ga",
+    "_gl",
+    "_hsenc",
 ];
 
 /// The keyed part of `query`, in the order received. `None` when nothing is left.

@@ -49,6 +49,7 @@ fn member<'a>(input: &'a [u8], cc: &mut CacheControl) -> Option<&'a [u8]> {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Item {
     Boolean(bool),
     Integer(i64),

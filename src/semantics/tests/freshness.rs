@@ -15,7 +15,7 @@ const EVER: u64 = u64::MAX;
 const CC: &str = "cache-control";
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
-/// A label, the response's fields, and in seconds after G: until when it is fresh, may be stale, covers a failing origin.
+/// A label, the fields, and in seconds after G: until when it is fresh, may be stale, covers a failing origin.
 type Row<'a> = (&'a str, Fields<'a>, [u64; 3]);
 
 fn fields(list: Fields<'_>) -> HeaderMap {

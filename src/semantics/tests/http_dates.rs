@@ -89,7 +89,7 @@ proptest! {
 
     #[test]
     fn nearly_valid_dates_are_read_without_panic(
-        date in "(Sun|Monday|wed),? [0-3][0-9][ -](Jan|Feb|Nov)[ -]([0-9]{2}){1,2} [0-9]{2}:[0-9]{2}:[0-9]{2} (GMT|UTC)",
+        date in "(Sun|Monday|wed),? [0-3][0-9][ -](Jan|Feb|Nov)[ -]([0-9]{2}){1,2} [0-9:]{8} (GMT|UTC)",
     ) {
         let _ = parse_date(date.as_bytes());
     }

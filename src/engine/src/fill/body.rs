@@ -50,10 +50,10 @@ impl Job {
         let now = self.engine.clock.now();
         match next {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(OriginError { failure, message })) => Err(Ending::Failed(Failed::plain(failure, message, now))),
+            Ok(Err(OriginError { failure, message })) => Err(Ending::failed(Failed::plain(failure, message, now))),
             Err(_) => {
                 let message = "the origin took longer than `timeouts.total`";
-                Err(Ending::Failed(Failed::plain(Failure::Timeout, message, now)))
+                Err(Ending::failed(Failed::plain(Failure::Timeout, message, now)))
             }
         }
     }
@@ -62,7 +62,7 @@ impl Job {
     async fn overflow(&mut self, body: Box<dyn Body>, pass: Pass) -> Result<Landing, Ending> {
         if self.stored.is_some() {
             let message = "the new version is larger than `max_object`";
-            return Err(Ending::Failed(Failed::plain(Failure::TooLarge, message, self.engine.clock.now())));
+            return Err(Ending::failed(Failed::plain(Failure::TooLarge, message, self.engine.clock.now())));
         }
         drop(pass);
         self.note_not_storable(NotStorable::TooLarge, false);
@@ -82,7 +82,7 @@ impl Job {
                 Ok(Some(chunk)) => self.lead.push(chunk),
                 Ok(None) => break,
                 Err(OriginError { failure, message }) => {
-                    return Err(Ending::Cut(Failed::plain(failure, message, self.engine.clock.now())));
+                    return Err(Ending::Cut(Box::new(Failed::plain(failure, message, self.engine.clock.now()))));
                 }
             }
         }
@@ -93,9 +93,9 @@ impl Job {
     pub(super) async fn failed_words(&self, mut response: OriginResponse, deadline: Instant) -> Option<(Head, Bytes)> {
         let patience = self.limits().settings.between_bytes.min(Duration::from_secs(5));
         let mut body = BytesMut::new();
-        while let Ok(Ok(Some(chunk))) = timeout_at(deadline, response.body.chunk(patience)).await.map(|next| {
-            next.inspect_err(|_| body.clear())
-        }) {
+        while let Ok(Ok(Some(chunk))) =
+            timeout_at(deadline, response.body.chunk(patience)).await.map(|next| next.inspect_err(|_| body.clear()))
+        {
             body.extend_from_slice(&chunk);
             if body.len() > BODY_AT_MOST {
                 return None;
@@ -109,12 +109,7 @@ impl Job {
         Opened { head: self.head(response, response.length, None), length: response.length, variant }
     }
 
-    pub(super) fn head(
-        &self,
-        response: &OriginResponse,
-        length: Option<u64>,
-        etag: Option<http::HeaderValue>,
-    ) -> Head {
+    pub(super) fn head(&self, response: &OriginResponse, length: Option<u64>, etag: Option<http::HeaderValue>) -> Head {
         HeadBuilder {
             status: response.status,
             fields: &response.fields,

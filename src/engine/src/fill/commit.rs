@@ -73,7 +73,7 @@ impl Job {
         let replaces_body = self.stored.as_ref().is_some_and(|s| !s.body.is_empty());
         if replaces_body && body.is_empty() && !response.status.is_redirection() {
             let message = "the new version is empty";
-            return Err(Ending::Failed(Failed::plain(Failure::Empty, message, now)));
+            return Err(Ending::failed(Failed::plain(Failure::Empty, message, now)));
         }
         // A byte-identical body is not stored twice (semantics 19).
         let body = match &self.stored {
@@ -84,7 +84,8 @@ impl Job {
         let etag = self.made_up_etag(response, &body);
         let head = self.head(response, Some(body.len() as u64), etag);
         let replaces = self.stored.is_some();
-        let windows = freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times, replaces);
+        let windows =
+            freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times, replaces);
         let stored = Arc::new(StoredResponse {
             key: placed.key,
             head,
@@ -115,7 +116,9 @@ impl Job {
 
     /// A 304: the same body for another window, its fields brought up to date (RFC 9111, 3.2 and 4.3.4).
     pub(super) fn freshen(&mut self, response: &OriginResponse, times: &Times) -> Arc<StoredResponse> {
-        let Some(old) = self.stored.clone() else { unreachable!("a 304 is settled as Freshen only against a stored response") };
+        let Some(old) = self.stored.clone() else {
+            unreachable!("a 304 is settled as Freshen only against a stored response")
+        };
         let mut fields = old.head.origin_fields();
         for name in response.fields.keys() {
             if *name != http::header::CONTENT_LENGTH {
@@ -133,7 +136,9 @@ impl Job {
             fields: &fields,
             policy: &self.route.policy,
             length: Some(old.body.len() as u64),
-            etag: (!fields.contains_key(http::header::ETAG)).then(|| made_up(&old.body)).filter(|_| self.route.policy.is_isr()),
+            etag: (!fields.contains_key(http::header::ETAG))
+                .then(|| made_up(&old.body))
+                .filter(|_| self.route.policy.is_isr()),
             date: http_date(times.responded),
         };
         let stored = Arc::new(StoredResponse {

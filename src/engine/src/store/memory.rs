@@ -1,7 +1,7 @@
 //! The memory store: sharded, least recently used first out, with a budget in bytes that counts heads, keys and indexes.
 
-use super::response::{StoredResponse, VarySpec};
 use super::KeyHash;
+use super::response::{StoredResponse, VarySpec};
 use lru::LruCache;
 use parking_lot::Mutex;
 use std::hash::{BuildHasherDefault, Hasher};

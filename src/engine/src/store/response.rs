@@ -48,8 +48,11 @@ impl StoredResponse {
 
     /// Bytes that this response costs its store: key, head, body, variant and the structs around them.
     pub fn cost(&self) -> usize {
-        let variant: usize =
-            self.variant.iter().map(|(n, v)| n.len() + v.as_ref().map_or(0, Vec::len) + size_of::<(String, Vec<u8>)>()).sum();
+        let variant: usize = self
+            .variant
+            .iter()
+            .map(|(n, v)| n.len() + v.as_ref().map_or(0, Vec::len) + size_of::<(String, Vec<u8>)>())
+            .sum();
         size_of::<Self>() + self.key.len() + self.head.heap_size() + self.body.len() + variant + INDEX_COST
     }
 }
@@ -146,7 +149,13 @@ impl Trouble {
                 (uncacheable, counted) = (uncacheable + 1, now);
             }
         }
-        Trouble { _counted: Counted::new(failing), last: failure, denied_since, uncacheable, uncacheable_counted: counted }
+        Trouble {
+            _counted: Counted::new(failing),
+            last: failure,
+            denied_since,
+            uncacheable,
+            uncacheable_counted: counted,
+        }
     }
 
     fn standing(&self, now: Timestamp) -> Standing {
@@ -180,7 +189,9 @@ impl VarySpec {
     }
 
     pub fn cost(&self) -> usize {
-        size_of::<Self>() + self.key.len() + self.names.iter().map(|n| n.len() + size_of::<String>()).sum::<usize>()
+        size_of::<Self>()
+            + self.key.len()
+            + self.names.iter().map(|n| n.len() + size_of::<String>()).sum::<usize>()
             + MAX_VARIANTS * size_of::<KeyHash>()
             + INDEX_COST
     }

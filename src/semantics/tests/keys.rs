@@ -1,0 +1,334 @@
+//! Cache keys, keyed queries, variants, and whose request it is (RFC 9111, 2 and 4.1; semantics 1-5, 43-47).
+
+use proptest::prelude::*;
+use semantics::key::{KeyParts, is_group_field, write_primary, write_variant};
+use semantics::personal::{self, Personal};
+use semantics::policy::{QueryRule, Revalidate};
+use semantics::query::{has, keyed};
+use semantics::vary::nominated;
+use semantics::{Facts, Field, Method, Policy, Request, Scheme};
+use std::borrow::Cow;
+
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
+fn lines<'a>(list: Fields<'a>) -> Vec<Field<'a>> {
+    list.iter().map(|&(name, value)| Field { name, value: value.as_bytes() }).collect()
+}
+
+fn get<'a>(fields: &'a [Field<'a>]) -> Request<'a> {
+    Request { method: Method::Get, scheme: Scheme::Https, host: "x.com", path: "/p", query: None, fields }
+}
+
+fn key_of(request: &Request<'_>, deployment: &str, policy: &Policy) -> Vec<u8> {
+    let facts = Facts::of(request.fields);
+    let parts = KeyParts { deployment, request, query: keyed(request.query, &policy.query, facts.rsc) };
+    let mut out = b"what was there before".to_vec();
+    write_primary(&mut out, &parts, &facts, policy);
+    out
+}
+
+fn key(list: Fields<'_>, policy: &Policy) -> Vec<u8> {
+    key_of(&get(&lines(list)), "", policy)
+}
+
+fn isr() -> Policy {
+    Policy::isr(Revalidate::Never)
+}
+
+#[test]
+fn every_part_of_the_url_is_in_the_key() {
+    let policy = Policy::header_driven();
+    let base = Request { query: Some("a=1"), ..get(&[]) };
+    let of = |request: &Request<'_>| key_of(request, "d1", &policy);
+    for (label, other) in [
+        ("scheme", Request { scheme: Scheme::Http, ..base }),
+        ("host", Request { host: "www.x.com", ..base }),
+        ("path", Request { path: "/q", ..base }),
+        ("44: a slash at the end", Request { path: "/p/", ..base }),
+        ("44: case", Request { path: "/P", ..base }),
+        ("44: as received", Request { path: "/%70", ..base }),
+        ("query", Request { query: Some("a=2"), ..base }),
+        ("a repeated parameter", Request { query: Some("a=1&a=1"), ..base }),
+        ("no query", Request { query: None, ..base }),
+    ] {
+        assert_ne!(of(&other), of(&base), "{label}");
+    }
+    assert_ne!(key_of(&base, "d2", &policy), of(&base), "deployment");
+    assert_eq!(of(&Request { method: Method::Head, ..base }), of(&base), "48: HEAD reads the entry of GET");
+    assert_eq!(of(&Request { query: Some(""), ..base }), of(&Request { query: None, ..base }), "an empty query");
+}
+
+#[test]
+fn fields_are_keyed_where_the_route_or_next_says_so() {
+    let plain = Policy::header_driven();
+    let tenant = Policy { key_headers: vec!["x-tenant".to_owned()], ..Policy::header_driven() };
+    let lang = Policy { key_cookies: vec!["lang".to_owned()], ..Policy::header_driven() };
+    let rows: &[(&str, &Policy, Fields<'_>, Fields<'_>, bool)] = &[
+        ("an unkeyed field", &plain, &[("x-tenant", "a")], &[], true),
+        ("a keyed field", &tenant, &[("x-tenant", "a")], &[("X-Tenant", "b")], false),
+        ("its name in any case", &tenant, &[("x-tenant", "a")], &[("X-TENANT", "a")], true),
+        ("absent and empty", &tenant, &[("x-tenant", "")], &[], false),
+        ("one line and two", &tenant, &[("x-tenant", "a,b")], &[("x-tenant", "a"), ("x-tenant", "b")], false),
+        ("a keyed cookie", &lang, &[("cookie", "lang=de")], &[("cookie", "lang=en")], false),
+        ("among others", &lang, &[("cookie", "a=1; lang=de; b=2")], &[("cookie", "lang=de")], true),
+        ("another cookie", &lang, &[("cookie", "sid=1")], &[], true),
+        ("absent and empty cookie", &lang, &[("cookie", "lang=")], &[], false),
+        ("a cookie's name is case-sensitive", &lang, &[("cookie", "Lang=de")], &[], true),
+        ("46: RSC", &plain, &[("rsc", "1")], &[], false),
+        ("46: the tree with RSC", &plain, &[("RSC", "1"), ("Next-Router-State-Tree", "x")], &[("rsc", "1")], false),
+        ("46: Next-Url with RSC", &plain, &[("rsc", "1"), ("next-url", "/a")], &[("rsc", "1")], false),
+        ("46: the tree without RSC", &plain, &[("next-router-state-tree", "x")], &[], true),
+        ("46: prefetch without RSC", &plain, &[("next-router-prefetch", "1"), ("next-url", "/")], &[], true),
+        ("data requests", &plain, &[("x-nextjs-data", "1")], &[], false),
+    ];
+    for (label, policy, one, other, same) in rows {
+        assert_eq!(key(one, policy) == key(other, policy), *same, "{label}");
+    }
+    assert!(is_group_field("Next-Url", true) && !is_group_field("Next-Url", false));
+    assert!(is_group_field("X-Nextjs-Data", false) && !is_group_field("x-other", true));
+}
+
+#[test]
+fn queries_are_keyed_by_rule() {
+    let listed = QueryRule::Only(vec!["page".to_owned(), "q".to_owned()]);
+    let all = QueryRule::AllButTracking;
+    let rows: &[(&str, &QueryRule, bool, &str, Option<&str>)] = &[
+        ("45: all count", &all, false, "b=2&a=1&flag&empty=", Some("b=2&a=1&flag&empty=")),
+        ("45: tracking does not", &all, false, "utm_source=x&a=1&gclid=y&fbclid=z", Some("a=1")),
+        ("nothing left", &all, false, "utm_campaign=x&msclkid=1", None),
+        ("a name that only begins like one", &all, false, "gclid2=1&utm=2", Some("gclid2=1&utm=2")),
+        ("nothing there", &all, false, "", None),
+        ("45: ISR drops what is not listed", &listed, false, "page=2&sort=up&q=x", Some("page=2&q=x")),
+        ("repeated", &listed, false, "q=1&x=0&q=2", Some("q=1&q=2")),
+        ("no list", &QueryRule::Only(Vec::new()), false, "page=2", None),
+        ("a name is case-sensitive", &listed, false, "Page=2", None),
+        ("46: _rsc with RSC", &listed, true, "_rsc=abc&page=2&x=1", Some("_rsc=abc&page=2")),
+        ("46: _rsc without RSC", &listed, false, "_rsc=abc&page=2", Some("page=2")),
+        ("header-driven: _rsc with RSC", &all, true, "_rsc=abc&utm_id=1", Some("_rsc=abc")),
+    ];
+    for (label, rule, rsc, query, expected) in rows {
+        assert_eq!(keyed(Some(*query), rule, *rsc).as_deref(), *expected, "{label}: {query}");
+    }
+    assert_eq!(keyed(None, &all, true), None);
+    assert!(matches!(keyed(Some("a=1"), &all, false), Some(Cow::Borrowed("a=1"))), "a hit does not copy");
+    assert!(has(Some("a=1&preview"), "preview") && !has(Some("a=preview"), "preview") && !has(None, "preview"));
+}
+
+#[test]
+fn values_of_nominated_fields_are_compared_in_canonical_form() {
+    let rows: &[(&str, &str, Fields<'_>, Fields<'_>, bool)] = &[
+        (
+            "whitespace",
+            "accept-language",
+            &[("accept-language", "de, en;q=0.5")],
+            &[("accept-language", "de,en; q=0.5")],
+            true,
+        ),
+        ("several lines", "accept", &[("accept", "a/b"), ("accept", "c/d")], &[("accept", "a/b, c/d")], true),
+        (
+            "case of a language",
+            "accept-language",
+            &[("accept-language", "de-AT")],
+            &[("Accept-Language", "de-at")],
+            true,
+        ),
+        ("another language", "accept-language", &[("accept-language", "de")], &[("accept-language", "en")], false),
+        ("case of any other field", "x-a", &[("x-a", "B")], &[("x-a", "b")], false),
+        ("absent and empty", "x-a", &[("x-a", "")], &[], false),
+        ("absent on both", "x-a", &[("x-b", "1")], &[], true),
+    ];
+    for (label, name, one, other, same) in rows {
+        let names = [(*name).to_owned()];
+        let value = |list: Fields<'_>| nominated(&names, &get(&lines(list)));
+        assert_eq!(value(one) == value(other), *same, "{label}");
+    }
+}
+
+#[test]
+fn whitespace_within_an_unknown_value_tells_variants_apart() {
+    // RFC 9111, 4.1: whitespace may be folded "where allowed in the header field's syntax".
+    let names = ["x-city".to_owned()];
+    let value = |city: &str| nominated(&names, &get(&[Field { name: "x-city", value: city.as_bytes() }]));
+    assert_ne!(value("New York"), value("NewYork"), "a space");
+    assert_ne!(value("\"a b\""), value("\"ab\""), "a space in a quoted string");
+}
+
+#[test]
+fn a_request_is_personal_by_what_is_left_of_it() {
+    let plain = Policy::header_driven();
+    let named = Policy {
+        key_headers: vec!["authorization".to_owned(), "x-tenant".to_owned()],
+        key_cookies: vec!["lang".to_owned()],
+        forward_headers: vec!["test-id".to_owned()],
+        ..Policy::header_driven()
+    };
+    let rows: &[(&str, &Policy, Fields<'_>, Personal)] = &[
+        ("nothing", &plain, &[], Personal::No),
+        (
+            "2: a browser",
+            &plain,
+            &[
+                ("User-Agent", "x"),
+                ("Sec-CH-UA", "x"),
+                ("DNT", "1"),
+                ("Priority", "u=0"),
+                ("Referer", "/"),
+                ("Upgrade-Insecure-Requests", "1"),
+                ("Accept", "*/*"),
+                ("Accept-Language", "de"),
+                ("Accept-Encoding", "br"),
+                ("Cache-Control", "no-cache"),
+                ("Pragma", "no-cache"),
+            ],
+            Personal::No,
+        ),
+        (
+            "2: conditions and ranges",
+            &plain,
+            &[("If-None-Match", "*"), ("If-Modified-Since", "x"), ("Range", "x")],
+            Personal::No,
+        ),
+        (
+            "2: proxies",
+            &plain,
+            &[
+                ("X-Forwarded-For", "::1"),
+                ("Forwarded", "for=_x"),
+                ("Via", "1.1 x"),
+                ("X-Real-IP", "::1"),
+                ("True-Client-IP", "::1"),
+                ("CF-Ray", "1"),
+                ("CDN-Loop", "x"),
+                ("Fastly-SSL", "1"),
+                ("X-Amzn-Trace-Id", "x"),
+                ("X-Request-Id", "x"),
+                ("traceparent", "00"),
+            ],
+            Personal::No,
+        ),
+        ("2: analytics cookies", &plain, &[("Cookie", "_ga=1; _ga_X9=2; _gid=3; _fbp=4")], Personal::No),
+        ("an empty Cookie", &plain, &[("Cookie", "")], Personal::No),
+        ("46: the router's fields", &plain, &[("RSC", "1"), ("Next-Url", "/")], Personal::No),
+        (
+            "52: framework internals",
+            &plain,
+            &[("x-middleware-subrequest", "m"), ("x-prerender-revalidate", "s")],
+            Personal::No,
+        ),
+        ("a session", &plain, &[("Cookie", "_ga=1; sid=2")], Personal::Yes),
+        ("on a second line", &plain, &[("Cookie", "_ga=1"), ("cookie", "sid=2")], Personal::Yes),
+        ("a cookie without a value", &plain, &[("Cookie", "admin")], Personal::Yes),
+        ("a name that only ends like one", &plain, &[("Cookie", "x_ga=1")], Personal::Yes),
+        ("Authorization", &plain, &[("authorization", "Bearer x")], Personal::Yes),
+        ("an unknown field", &plain, &[("X-Api-Key", "x")], Personal::Yes),
+        ("another", &plain, &[("X-Requested-With", "XMLHttpRequest")], Personal::Yes),
+        ("keyed Authorization", &named, &[("Authorization", "x"), ("X-Tenant", "a")], Personal::No),
+        ("a keyed cookie", &named, &[("Cookie", "lang=de")], Personal::No),
+        ("beside another", &named, &[("Cookie", "lang=de; sid=1")], Personal::Yes),
+        ("a forwarded field", &named, &[("Test-ID", "1")], Personal::No),
+    ];
+    for (label, policy, list, expected) in rows {
+        let fields = lines(list);
+        let judged = personal::judge(&get(&fields), &Facts::of(&fields), policy, &[]);
+        assert_eq!(judged, *expected, "{label}");
+    }
+    let fields = lines(&[("X-Country", "at")]);
+    let judged = personal::judge(&get(&fields), &Facts::of(&fields), &plain, &["x-country".to_owned()]);
+    assert_eq!(judged, Personal::No, "5: a nominated field is keyed");
+    assert_eq!(personal::judge(&get(&fields), &Facts::of(&fields), &isr(), &[]), Personal::Yes, "before that is known");
+}
+
+/// What makes one key; short texts of few letters, so that parts could run into each other.
+#[derive(Clone, Debug, PartialEq)]
+struct Parts {
+    site: (String, bool, String, String, Option<String>),
+    rsc: Option<(Vec<String>, Vec<String>)>,
+    data: Option<String>,
+    tenant: Vec<String>,
+    lang: Option<String>,
+}
+
+impl Parts {
+    fn key(&self, policy: &Policy) -> Vec<u8> {
+        let (deployment, https, host, path, query) = &self.site;
+        let cookie = self.lang.as_ref().map(|lang| format!("lang={lang}"));
+        let (rsc, tree) = self.rsc.as_ref().map_or((&[][..], &[][..]), |(rsc, tree)| (&rsc[..], &tree[..]));
+        let named = |name, values: &'_ [String]| values.iter().map(|v| (name, v.clone())).collect::<Vec<_>>();
+        let mut list: Vec<(&str, String)> = named("rsc", rsc);
+        list.extend(named("next-url", tree));
+        list.extend(named("x-tenant", &self.tenant));
+        list.extend(self.data.iter().map(|v| ("x-nextjs-data", v.clone())));
+        list.extend(cookie.map(|c| ("cookie", c)));
+        let fields: Vec<Field<'_>> = list.iter().map(|(name, v)| Field { name, value: v.as_bytes() }).collect();
+        let scheme = if *https { Scheme::Https } else { Scheme::Http };
+        let request = Request { method: Method::Get, scheme, host, path, query: None, fields: &fields };
+        let parts = KeyParts { deployment, request: &request, query: query.as_deref().map(Cow::Borrowed) };
+        let mut out = Vec::new();
+        write_primary(&mut out, &parts, &Facts::of(&fields), policy);
+        out
+    }
+}
+
+fn parts() -> impl Strategy<Value = Parts> {
+    let text = || "[ab\\x00\\x01]{0,2}";
+    let texts = move |least: usize| prop::collection::vec(text(), least..3);
+    let optional = move || prop::option::of(text());
+    let site = (text(), any::<bool>(), text(), text(), optional());
+    (site, prop::option::of((texts(1), texts(0))), optional(), texts(0), prop::option::of("[ab]{0,2}"))
+        .prop_map(|(site, rsc, data, tenant, lang)| Parts { site, rsc, data, tenant, lang })
+}
+
+fn nominated_value() -> impl Strategy<Value = (String, Option<Vec<u8>>)> {
+    ("[ab\\x00\\x01]{0,2}", prop::option::of(prop::collection::vec(0..2u8, 0..3)))
+}
+
+proptest! {
+    #[test]
+    fn two_different_tuples_never_give_the_same_bytes(a in parts(), b in parts(), keys in 0..3usize) {
+        let tenant = if keys > 0 { vec!["x-tenant".to_owned()] } else { Vec::new() };
+        let lang = if keys > 1 { vec!["lang".to_owned()] } else { Vec::new() };
+        let policy = Policy { key_headers: tenant, key_cookies: lang, ..Policy::header_driven() };
+        // What the policy does not key is no part of the tuple; one part of the other at a time makes near misses.
+        let unkeyed = |p: Parts| Parts {
+            tenant: if keys > 0 { p.tenant } else { Vec::new() },
+            lang: if keys > 1 { p.lang } else { None },
+            ..p
+        };
+        let (a, b) = (unkeyed(a), unkeyed(b));
+        let near = [
+            b.clone(),
+            Parts { site: b.site.clone(), ..a.clone() },
+            Parts { rsc: b.rsc.clone(), ..a.clone() },
+            Parts { data: b.data.clone(), ..a.clone() },
+            Parts { tenant: b.tenant.clone(), ..a.clone() },
+            Parts { lang: b.lang, ..a.clone() },
+        ];
+        for other in near {
+            prop_assert_eq!(a.key(&policy) == other.key(&policy), a == other, "{:?} and {:?}", a, other);
+        }
+    }
+
+    #[test]
+    fn moving_a_boundary_moves_the_key(text in "[a/]{1,300}", i in 0..300usize, j in 0..300usize) {
+        let (i, j) = (i.min(text.len()), j.min(text.len()));
+        let of = |at: usize| {
+            let (host, path) = text.split_at(at);
+            key_of(&Request { host, path, ..get(&[]) }, "", &Policy::header_driven())
+        };
+        prop_assert_eq!(of(i) == of(j), i == j);
+    }
+
+    #[test]
+    fn two_different_variants_never_give_the_same_bytes(
+        a in prop::collection::vec(nominated_value(), 0..3),
+        b in prop::collection::vec(nominated_value(), 0..3),
+        keys in ("[ab\\x01]{0,2}", "[ab\\x01]{0,2}"),
+    ) {
+        let of = |primary: &str, variant: &[(String, Option<Vec<u8>>)]| {
+            let mut out = b"before".to_vec();
+            write_variant(&mut out, primary.as_bytes(), variant);
+            out
+        };
+        prop_assert_eq!(of(&keys.0, &a) == of(&keys.1, &b), keys.0 == keys.1 && a == b);
+    }
+}
