@@ -128,6 +128,10 @@ impl<'s> Lint<'s, '_> {
     }
 
     fn unknown(&mut self, key: &Key, known: Option<&Map<String, Value>>, name: &str) {
+        if key.name.contains("${") {
+            // The reader has said so.
+            return;
+        }
         let section = if name.is_empty() { String::new() } else { format!(" in `{name}`") };
         let fault = Fault::new(key.at, format!("unknown key `{}`{section}", key.name));
         let built = |schema: &Value| schema.get(NOT_AVAILABLE).is_none() && schema.get(REFUSED).is_none();
@@ -145,6 +149,7 @@ impl<'s> Lint<'s, '_> {
     fn missing(&mut self, node: &Node, required: &str, schema: &'s Value, name: &str) {
         let full = join(name, required);
         let property = schema.get("properties").and_then(|known| known.get(required)).unwrap_or(&NOTHING);
+        let description = property.get("description").and_then(Value::as_str);
         let property = resolve(self.root, property);
         let expected = expectation(self.root, property);
         let fault = if property.get(ONLY).is_some() {
@@ -153,8 +158,8 @@ impl<'s> Lint<'s, '_> {
         } else {
             Fault::new(node.at, format!("`{full}` is missing"))
         };
-        self.faults.push(match property.get("description").and_then(Value::as_str) {
-            Some(description) => fault.remedy(format!("`{required}`: {description}")),
+        self.faults.push(match description {
+            Some(description) => fault.remedy(format!("`{required}`: {}", description.replace('\n', " "))),
             None => fault.remedy(format!("`{required}` is {expected}")),
         });
     }
@@ -165,22 +170,20 @@ impl<'s> Lint<'s, '_> {
             return;
         }
         let (expected, found) = (expectation(self.root, schema), found(node));
-        let name = if name.is_empty() { "the configuration" } else { name };
-        let fault = |message: String| Fault::new(node.at, message);
+        let subject = if name.is_empty() { "the configuration".to_owned() } else { format!("`{name}`") };
+        let misfit = Fault::new(node.at, format!("{subject} must be {expected}, not {found}"));
         self.faults.push(match &node.kind {
-            Kind::Null => {
-                fault(format!("`{name}` has no value")).remedy(format!("write {expected}, or remove the key"))
+            Kind::Null => Fault::new(node.at, format!("{subject} has no value"))
+                .remedy(format!("write {expected}, or remove the key")),
+            _ if schema.get(ONLY).is_some() => {
+                Fault::new(node.at, format!("{subject}: {found} is not available in this version"))
+                    .remedy(format!("available: {expected}"))
             }
-            _ if schema.get(ONLY).is_some() => fault(format!("`{name}`: {found} is not available in this version"))
-                .remedy(format!("available: {expected}")),
             Kind::Number(number) if expected.starts_with("a duration") => {
-                fault(format!("`{name}` must be {expected}, not {found}"))
-                    .remedy(format!("with its unit: `{number}s`?"))
+                misfit.remedy(format!("with its unit: `{number}s`?"))
             }
-            Kind::Number(_) | Kind::Bool(_) if expected == "text" => {
-                fault(format!("`{name}` must be {expected}, not {found}")).remedy("write it in quotes")
-            }
-            _ => fault(format!("`{name}` must be {expected}, not {found}")),
+            Kind::Number(_) | Kind::Bool(_) if expected == "text" => misfit.remedy("write it in quotes"),
+            _ => misfit,
         });
     }
 }

@@ -53,7 +53,8 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub listen: SocketAddr,
-    /// Asked for by the API under /v1, which this version does not have; an address that is not loopback needs it all the same.
+    /// Asked for by the API under /v1, which this version does not have. An address that is not loopback needs it all
+    /// the same.
     #[cfg_attr(not(test), allow(dead_code, reason = "checked now, so that a configuration stays good"))]
     pub token: Option<String>,
 }

@@ -103,12 +103,12 @@ impl<'a> Spot<'a> {
     }
 
     /// A fault of this value: its name, and what is wrong with it.
-    pub(super) fn fault(&self, message: impl fmt::Display) -> Fault {
-        Fault::new(self.at, format!("`{}` {message}", self.name))
+    pub(super) fn fault(&self, message: impl Into<String>) -> Fault {
+        Fault::new(self.at, format!("`{}` {}", self.name, message.into()))
     }
 
     /// A fault of a key itself, whatever its value.
-    pub(super) fn fault_of_key(&self, name: &str, message: impl fmt::Display) -> Fault {
+    pub(super) fn fault_of_key(&self, name: &str, message: &str) -> Fault {
         let at = self.node.and_then(|node| node.entry(name)).map_or(self.at, |(key, _)| key.at);
         Fault::new(at, format!("`{}` {message}", join(&self.name, name)))
     }
@@ -300,7 +300,11 @@ impl<'de> Visitor<'de> for KindVisitor {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key::<Spanned<String>>()? {
             let value = map.next_value::<Node>()?;
-            entries.push((Key { at: site(&key), name: key.value }, value));
+            // serde-saphyr replaces in keys as well. They name what is meant here, so that is a fault.
+            let replaced = key.value.contains([REPLACED, UNSET]);
+            let at = site(&key);
+            let name = if replaced { "${...}".to_owned() } else { key.value };
+            entries.push((Key { name, at }, value));
         }
         Ok(Kind::Map(entries))
     }

@@ -80,7 +80,7 @@ async fn read_head(site: &Site, stream: &mut TcpStream, buffer: &mut BytesMut, t
     if buffer.is_empty() && !matches!(read_more(stream, buffer).await, Ok(n) if n > 0) {
         return Arrived::Closed;
     }
-    if let Some(end) = whole(buffer) {
+    if let Some(end) = whole(buffer).filter(|end| *end <= site.limits.header_bytes) {
         return Arrived::Head(end);
     }
     ticket.busy();
@@ -116,7 +116,7 @@ async fn read_head(site: &Site, stream: &mut TcpStream, buffer: &mut BytesMut, t
     }
 }
 
-/// The usual case: the first read brought one head, within the smallest limit there is.
+/// The usual case: the first read brought one head.
 fn whole(buffer: &[u8]) -> Option<usize> {
     if buffer.len() > READ_AT_LEAST * 2 || buffer.first() == Some(&b'\r') {
         return None;

@@ -221,8 +221,7 @@ async fn what_is_meant_for_caches_does_not_reach_the_client() {
 async fn a_targeted_field_replaces_cache_control() {
     let origin = Origin::start().await;
     origin.page("/cdn", "x").cache_control("no-store").header("CDN-Cache-Control", "max-age=60");
-    let ours = origin.page("/ours", "x").header("CDN-Cache-Control", "no-store");
-    drop(ours.header("Larder-Cache-Control", "max-age=60"));
+    origin.page("/ours", "x").header("CDN-Cache-Control", "no-store").header("Larder-Cache-Control", "max-age=60");
     origin.page("/off", "x").cache_control(FRESH).header("CDN-Cache-Control", "no-store");
     origin.page("/broken", "x").cache_control(FRESH).header("CDN-Cache-Control", "no-store=;;");
     let edge = Edge::start(&origin).await;
@@ -292,10 +291,10 @@ async fn different_queries_and_trailing_slashes_are_different_pages() {
     let origin = Origin::start().await;
     origin.everything(|seen| Reply::ok(seen.target.clone()).cache_control(FRESH));
     let edge = Edge::start(&origin).await;
-    for target in ["/x", "/x/", "/x?a=1", "/x?a=2", "/x?a=1&b=2", "/X", "/%78", "/x?"] {
-        let expected = if target == "/x?" { "/x" } else { target };
-        edge.stored(target).await.is(expected);
+    for target in ["/x", "/x/", "/x?a=1", "/x?a=2", "/x?a=1&b=2", "/X", "/%78"] {
+        edge.stored(target).await.is(target);
     }
+    assert_eq!(origin.total(), 7);
 }
 
 #[tokio::test]

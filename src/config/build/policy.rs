@@ -159,5 +159,5 @@ fn is_field_name(name: &str) -> bool {
 }
 
 fn is_field_value(value: &str) -> bool {
-    HeaderValue::from_str(value).is_ok()
+    value.is_ascii() && HeaderValue::from_str(value).is_ok()
 }

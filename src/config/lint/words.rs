@@ -7,17 +7,23 @@ use serde_json::Value;
 
 /// What a schema asks for: "a whole number from 1", "`strip` or `bypass`".
 pub(super) fn expectation(root: &Value, schema: &Value) -> String {
+    joined(&expectations(root, schema), "or")
+}
+
+fn expectations(root: &Value, schema: &Value) -> Vec<String> {
     let schema = resolve(root, schema);
     if let Some(choices) = alternatives(schema) {
-        let choices: Vec<String> = choices.iter().map(|choice| expectation(root, choice)).collect();
-        return joined(&choices, "or");
+        return choices.iter().flat_map(|choice| expectations(root, choice)).collect();
     }
+    match schema.get("enum").and_then(Value::as_array) {
+        Some(choices) => choices.iter().map(literal).collect(),
+        None => vec![single_expectation(schema)],
+    }
+}
+
+fn single_expectation(schema: &Value) -> String {
     if let Some(only) = schema.get("const") {
         return literal(only);
-    }
-    if let Some(choices) = schema.get("enum").and_then(Value::as_array) {
-        let choices: Vec<String> = choices.iter().map(literal).collect();
-        return joined(&choices, "or");
     }
     match schema.get("format").and_then(Value::as_str) {
         Some(DURATION) => return "a duration (`250ms`, `10s`, `5m`, `1h`, `30d`)".to_owned(),

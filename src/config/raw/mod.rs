@@ -31,7 +31,7 @@ pub(crate) struct Root {
     /// `isr`: Larder's opinions hold on header-driven routes too.
     #[serde(default)]
     pub(crate) profile: OnlyIsr,
-    /// The hosts that are served. Each list is one site; its first name is sent to the origin, an unknown name gets 421.
+    /// The hosts that are served. Each list is one site; its first name is sent to the origin. Other hosts get 421.
     #[serde(default)]
     pub(crate) hosts: Vec<Vec<String>>,
     /// Towards clients.
@@ -116,6 +116,7 @@ pub(crate) struct Limits {
     /// A request head.
     pub(crate) header_bytes: ByteSize,
     /// Field lines of a request.
+    #[schemars(extend("maximum" = 256))]
     pub(crate) headers: NonZeroUsize,
     /// A request target.
     pub(crate) uri_bytes: ByteSize,

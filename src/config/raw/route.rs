@@ -99,7 +99,8 @@ pub(crate) struct RouteKeys {
     pub(crate) bypass_when: Option<BypassWhen>,
     /// Fields that are added to every answer, in the place of the origin's of that name.
     pub(crate) response_headers: Option<BTreeMap<String, String>>,
-    /// Cache-Control towards browsers. Absent: `public, max-age=0, must-revalidate` on ISR routes, the origin's on others.
+    /// Cache-Control towards browsers. Absent: `public, max-age=0, must-revalidate` on ISR routes, the origin's on
+    /// others.
     pub(crate) browser_cache_control: Option<String>,
     /// Encodings towards clients.
     pub(crate) compress: NotAvailable,
@@ -148,7 +149,8 @@ pub(crate) enum RevalidateWord {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct KeyParts {
-    /// Query parameters; all others never reach the origin. Absent: none on ISR routes, all but tracking ones on others.
+    /// Query parameters; all others never reach the origin. Absent: none on ISR routes, all but tracking ones on
+    /// others.
     pub(crate) query: Option<Vec<String>>,
     /// Request fields.
     pub(crate) headers: Vec<String>,

@@ -31,7 +31,8 @@ fn every_key_of_a_route_reaches_its_policy() {
     let policy = route(
         "revalidate: 1m, expire: 2h, stale_if_error: 3d, key: { query: [page], headers: [X-Lang], cookies: [ab] }, \
          forward_headers: [X-Trace], ignore_cookies: ['_x*', y], keep_on: [404, 410], set_cookie: bypass, \
-         on_uncacheable: drop, override_origin: true, bypass_when: { cookies: [session], headers: [X-Preview], query: [draft] }, \
+         on_uncacheable: drop, override_origin: true, \
+         bypass_when: { cookies: [session], headers: [X-Preview], query: [draft] }, \
          response_headers: { X-Frame-Options: DENY }, browser_cache_control: no-cache",
     );
     assert_eq!((policy.expire, policy.stale_if_error), (seconds(7_200), Some(seconds(259_200))));
@@ -61,7 +62,7 @@ fn a_header_driven_route_keys_by_the_parameters_that_it_lists() {
 fn defaults_hold_for_every_request_and_a_route_overrides_them_key_by_key() {
     let config = with(
         "defaults:\n  expire: 2h\n  set_cookie: bypass\n  keep_on: [404]\n  bypass_when: { cookies: [s] }\n\
-                       routes:\n  - { match: /a, revalidate: 60s, keep_on: [410] }\n  - { match: /b, set_cookie: strip }\n",
+         routes:\n  - { match: /a, revalidate: 60s, keep_on: [410] }\n  - { match: /b, set_cookie: strip }\n",
     );
     let (a, b, unmatched) = (&config.routes[0].policy, &config.routes[1].policy, &config.unmatched);
     assert_eq!((a.expire, a.set_cookie, a.keep_on.as_slice()), (seconds(7_200), SetCookie::Bypass, &[410][..]));
@@ -80,7 +81,8 @@ fn a_route_may_leave_the_bypass_of_the_defaults() {
     assert_one_fault(
         "defaults: { bypass: true }\nroutes:\n  - match: /a\n    revalidate: 60s\n",
         "6:5",
-        "`routes[0].revalidate` cannot be had with `bypass: true`, which asks the origin every time (`bypass: true` is from",
+        "`routes[0].revalidate` cannot be had with `bypass: true`, which asks the origin every time \
+         (`bypass: true` is from `defaults`",
     );
 }
 

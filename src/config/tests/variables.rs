@@ -14,7 +14,7 @@ fn variables_are_replaced_by_their_values_or_defaults() {
     let env = [("TOKEN", "s3cret"), ("PORT", "9911"), ("THREADS", "2"), ("SIZE", "64MiB"), ("BYPASS", "true")];
     let config = read_with(lines, &env).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(config.admin.token.as_deref(), Some("s3cret"));
-    assert_eq!(config.admin.listen, "127.0.0.1:9911".parse().unwrap());
+    assert_eq!(config.admin.listen, address("127.0.0.1:9911"));
     assert_eq!((config.threads, config.limits.connections, config.store.max_size), (2, 7, 64 << 20));
     assert!(config.unmatched.bypass);
 }
@@ -64,4 +64,7 @@ fn what_is_not_replaced_is_refused_and_never_taken_literally() {
     }
     let faults = read_with("admin: { token: ${TOKEN} }\n", &[("TOKEN", "t")]).unwrap_err().to_string();
     assert!(faults.contains("larder.yaml:3:") && faults.contains("on a line of its own: `key: ${VAR}`"), "{faults}");
+    let faults = read_with("${TOKEN}: x\n", &[("TOKEN", "s3cret")]).unwrap_err();
+    assert_eq!(faults.faults.len(), 1, "{faults}");
+    assert!(faults.to_string().contains("never in keys") && !faults.to_string().contains("s3cret"), "{faults}");
 }

@@ -235,6 +235,7 @@ impl Job {
             Settlement::Store { .. } if self.swaps_components(response) => {
                 self.refuse(NotStorable::ComponentWithoutRsc)
             }
+            Settlement::Store { .. } if is_encoded(response) => self.refuse(NotStorable::Encoded),
             Settlement::Store { .. } if self.too_large(response.length) => self.refuse(NotStorable::TooLarge),
             other => other,
         }
@@ -243,6 +244,8 @@ impl Job {
     /// Not stored after all: a failure where something is stored, else the leader's.
     fn refuse(&self, reason: NotStorable) -> Settlement {
         match (&self.stored, reason) {
+            // Not even the leader's: he may not have asked for this coding. Everybody asks for himself.
+            (None, NotStorable::Encoded) => Settlement::Drop(reason),
             (None, _) => Settlement::Relay(reason),
             (Some(_), NotStorable::TooLarge) => Settlement::Fail(Failure::TooLarge),
             (Some(_), _) => Settlement::Fail(Failure::Uncacheable(reason)),
@@ -350,6 +353,11 @@ impl Drop for Job {
             stored.regeneration.release_if_in_flight(next_attempt(&stored.windows, None, self.engine.clock.now()));
         }
     }
+}
+
+fn is_encoded(response: &OriginResponse) -> bool {
+    let mut codings = response.fields.get_all(http::header::CONTENT_ENCODING).into_iter();
+    codings.any(|c| !c.as_bytes().trim_ascii().is_empty() && !c.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Retry-After in either of its forms (RFC 9110, 10.2.3).

@@ -25,6 +25,7 @@ use flight::Flights;
 use guard::{Gate, GateSettings, Verdicts};
 use metrics::RouteMetrics;
 use origin::{Kind, Origin, OriginId};
+use parking_lot::Mutex;
 use semantics::{
     CacheStatus, Decision, Facts, Forward, Policy, Request, Selection, Timestamp, decision, personal, query,
 };
@@ -42,7 +43,11 @@ pub struct Route {
     pub metrics: RouteMetrics,
     last_logged: AtomicU64,
     blocked: AtomicBool,
+    stripped: Mutex<Vec<String>>,
 }
+
+/// So many names of stripped cookies are told of, a route.
+const COOKIES_TOLD: usize = 32;
 
 /// A failing route is mentioned in the log this often.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
@@ -56,7 +61,18 @@ impl Route {
             metrics: metrics.route(name),
             last_logged: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
+            stripped: Mutex::default(),
         }
+    }
+
+    /// Whether this cookie is stripped for the first time on this route.
+    fn first_stripping(&self, cookie: &str) -> bool {
+        let mut told = self.stripped.lock();
+        let new = told.len() < COOKIES_TOLD && !told.iter().any(|t| t == cookie);
+        if new {
+            told.push(cookie.to_owned());
+        }
+        new
     }
 
     /// Whether this is the first time that the origin blocks storing on this route.

@@ -314,6 +314,12 @@ impl Metrics {
         self.uncacheable.get_or_create(&labels).inc();
     }
 
+    /// Counted where answers that were not stored are: this one was, without its cookie.
+    pub fn cookie_stripped(&self, route: &Arc<str>) {
+        let labels = RouteReasonLabels { route: route.clone(), reason: "set-cookie-stripped" };
+        self.uncacheable.get_or_create(&labels).inc();
+    }
+
     /// In flight and waiting, for one origin.
     pub fn refreshes(&self, origin: &Arc<str>) -> (Gauge, Gauge) {
         let labels = OriginLabels { origin: origin.clone() };

@@ -127,6 +127,8 @@ impl<'a> Iterator for Members<'a> {
             }
             false
         });
+        // A quote that is never closed quotes nothing: what stands behind it counts (less fresh, never more).
+        let end = if quoted { self.rest.iter().position(|b| *b == b',') } else { end };
         let member = &self.rest[..end.unwrap_or(self.rest.len())];
         self.rest = end.map_or(&[][..], |at| &self.rest[at + 1..]);
         Some(member)

@@ -89,8 +89,7 @@ pub fn decide(facts: &Facts<'_>, selection: Selection, now: Timestamp) -> Decisi
 fn decide_stored(windows: &Windows, failing_until: Option<Timestamp>, now: Timestamp) -> Decision {
     let ttl = windows.fresh_until.seconds_from(now);
     if now < windows.fresh_until {
-        // A last second that rounds down to 0 is still fresh.
-        return Decision::Reuse { ttl: ttl.max(1), failing: false };
+        return Decision::Reuse { ttl, failing: false };
     }
     let failing = failing_until.is_some_and(|until| now < until);
     if failing && now < windows.error_until.max(windows.stale_until) {

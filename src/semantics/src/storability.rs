@@ -34,6 +34,8 @@ pub enum NotStorable {
     HostLimit,
     /// `text/x-component` in answer to a request without `RSC` (semantics 46).
     ComponentWithoutRsc,
+    /// A content coding that the fill did not ask for: it would reach clients that did not either (semantics 47).
+    Encoded,
 }
 
 impl NotStorable {
@@ -51,6 +53,7 @@ impl NotStorable {
             NotStorable::CloseDelimited => "close-delimited",
             NotStorable::HostLimit => "host-limit",
             NotStorable::ComponentWithoutRsc => "component-without-rsc",
+            NotStorable::Encoded => "content-encoding",
         }
     }
 }

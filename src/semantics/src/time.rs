@@ -43,11 +43,12 @@ impl Timestamp {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
-    /// Whole seconds from `now` to this point, negative once it is past. -1 covers the whole first second after it.
+    /// Whole seconds from `now` to this point, rounded away from zero: the whole last second before it is 1, the whole
+    /// first one after it is -1.
     pub fn seconds_from(self, now: Timestamp) -> i64 {
         const LONGEST: u64 = i32::MAX as u64;
         if self.0 > now.0 {
-            let secs = (self.0 - now.0) / 1_000_000;
+            let secs = (self.0 - now.0).div_ceil(1_000_000);
             i64::try_from(secs.min(LONGEST)).unwrap_or(i64::MAX)
         } else {
             let secs = (now.0 - self.0).div_ceil(1_000_000);

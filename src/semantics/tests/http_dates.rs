@@ -60,7 +60,7 @@ fn points_in_time_saturate() {
 }
 
 #[test]
-fn seconds_left_round_towards_the_past() {
+fn seconds_left_round_away_from_zero() {
     let from = |micros: i64| {
         let span = Duration::from_micros(micros.unsigned_abs());
         let point = if micros < 0 { G.before(span) } else { G.after(span) };
@@ -69,8 +69,8 @@ fn seconds_left_round_towards_the_past() {
     for (label, micros, expected) in [
         ("now", 0, 0),
         ("a whole second ahead", 1_000_000, 1),
-        ("almost two ahead", 1_999_999, 1),
-        ("less than one ahead", 999_999, 0),
+        ("more than one ahead", 1_000_001, 2),
+        ("the last second", 1, 1),
         ("just over", -1, -1),
         ("a whole second ago", -1_000_000, -1),
         ("more than one ago", -1_000_001, -2),

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
-fn lines<'a>(list: Fields<'a>) -> Vec<Field<'a>> {
+fn lines(list: Fields<'_>) -> Vec<Field<'_>> {
     list.iter().map(|&(name, value)| Field { name, value: value.as_bytes() }).collect()
 }
 
@@ -253,8 +253,9 @@ impl Parts {
         let (deployment, https, host, path, query) = &self.site;
         let cookie = self.lang.as_ref().map(|lang| format!("lang={lang}"));
         let (rsc, tree) = self.rsc.as_ref().map_or((&[][..], &[][..]), |(rsc, tree)| (&rsc[..], &tree[..]));
-        let named = |name, values: &'_ [String]| values.iter().map(|v| (name, v.clone())).collect::<Vec<_>>();
-        let mut list: Vec<(&str, String)> = named("rsc", rsc);
+        let named =
+            |name: &'static str, values: &[String]| values.iter().map(|v| (name, v.clone())).collect::<Vec<_>>();
+        let mut list: Vec<(&'static str, String)> = named("rsc", rsc);
         list.extend(named("next-url", tree));
         list.extend(named("x-tenant", &self.tenant));
         list.extend(self.data.iter().map(|v| ("x-nextjs-data", v.clone())));

@@ -140,7 +140,7 @@ fn isr_routes_heed_private_and_no_store_alone() {
     check(
         &never,
         200,
-        &[("never: nothing said", &[], Ok(&[])), ("never", &[(CC, "private")], { Err(NotStorable::Private) })],
+        &[("12: nothing said", &[], Ok(&[])), ("12: private", &[(CC, "private")], Err(NotStorable::Private))],
     );
 }
 
@@ -280,6 +280,7 @@ fn every_reason_has_a_name_of_its_own() {
         NotStorable::CloseDelimited,
         NotStorable::HostLimit,
         NotStorable::ComponentWithoutRsc,
+        NotStorable::Encoded,
     ]
     .map(NotStorable::as_str);
     let distinct: std::collections::HashSet<&str> = names.into_iter().collect();

@@ -202,7 +202,9 @@ fn surrogate_control_gives_a_fresh_and_a_stale_part() {
     }
 }
 
-fn fields(list: &[(&str, &str)]) -> HeaderMap {
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
+fn fields(list: Fields<'_>) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in list {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a field name");
@@ -218,7 +220,7 @@ fn the_most_specific_valid_field_governs_alone() {
     const SURROGATE: &str = "surrogate-control";
     const CC: &str = "cache-control";
     let no_store = CacheControl { no_store: true, ..none() };
-    let rows: &[(&str, &[(&str, &str)], bool, CacheControl)] = &[
+    let rows: &[(&str, Fields<'_>, bool, CacheControl)] = &[
         ("none at all", &[], false, none()),
         ("Cache-Control", &[(CC, "max-age=1")], false, max_age(1)),
         ("Surrogate-Control before it", &[(CC, "max-age=1"), (SURROGATE, "max-age=2")], true, max_age(2)),
@@ -243,7 +245,7 @@ fn the_most_specific_valid_field_governs_alone() {
 fn a_targeted_field_hides_expires_too() {
     const LATER: &str = "Sun, 06 Nov 1994 08:51:17 GMT";
     let now = Timestamp::from_secs(784_111_777);
-    let lifetime = |list: &[(&str, &str)]| {
+    let lifetime = |list: Fields<'_>| {
         let map = fields(list);
         explicit_lifetime(&map, &Governing::of(&map), now)
     };

@@ -241,13 +241,19 @@ impl Crowd {
         Crowd(requests.into_iter().map(|request| tokio::spawn(request.send())).collect())
     }
 
-    /// Everybody's answer, in the order of the requests.
-    pub async fn answers(self) -> Vec<Response> {
-        let mut answers = Vec::with_capacity(self.0.len());
+    /// How it went for everybody, in the order of the requests.
+    pub async fn settled(self) -> Vec<Result<Response, String>> {
+        let mut settled = Vec::with_capacity(self.0.len());
         for one in self.0 {
-            answers.push(one.await.unwrap().unwrap_or_else(|error| panic!("one of the crowd: {error}")));
+            settled.push(one.await.unwrap());
         }
-        answers
+        settled
+    }
+
+    /// Everybody's answer.
+    pub async fn answers(self) -> Vec<Response> {
+        let answers: Result<Vec<Response>, String> = self.settled().await.into_iter().collect();
+        answers.unwrap_or_else(|error| panic!("one of the crowd: {error}"))
     }
 }
 

@@ -4,10 +4,12 @@
 mod client;
 mod edge;
 mod origin;
+mod reply;
 
 pub use client::{Crowd, HOST, Raw, Request, Response};
 pub use edge::{Edge, Larder, PLAIN, SHORT, Scratch};
-pub use origin::{Hold, Origin, Reply, Seen, Tap};
+pub use origin::{Hold, Origin, Seen, Tap};
+pub use reply::Reply;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

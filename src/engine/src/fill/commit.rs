@@ -9,6 +9,7 @@ use crate::store::{KeyHash, Regeneration, Slot, StoredResponse, VarySpec};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use semantics::freshness::{self, Times};
+use semantics::policy::SetCookie;
 use semantics::settlement::Failure;
 use semantics::{Field, Method, Request, Timestamp, Windows, honesty};
 use std::sync::Arc;
@@ -82,6 +83,7 @@ impl Job {
         };
         let times = Times { requested: storable.requested, responded: storable.responded, completed: now };
         let etag = self.made_up_etag(response, &body);
+        self.tell_stripped_cookies(response);
         let head = self.head(response, Some(body.len() as u64), etag);
         let replaces = self.stored.is_some();
         let windows =
@@ -163,6 +165,21 @@ impl Job {
         }
         self.engine.verdicts.forget(self.hash);
         self.engine.store.put(hash, Slot::Response(stored.clone()));
+    }
+
+    /// A cookie that is stripped is told of once a route: somebody may wait for it (semantics 11).
+    fn tell_stripped_cookies(&self, response: &OriginResponse) {
+        if self.route.policy.set_cookie != SetCookie::Strip {
+            return;
+        }
+        for line in response.fields.get_all(http::header::SET_COOKIE) {
+            self.engine.metrics.cookie_stripped(&self.route.name);
+            let name = line.as_bytes().split(|b| *b == b'=').next().unwrap_or_default();
+            let name = String::from_utf8_lossy(name).into_owned();
+            if self.route.first_stripping(&name) {
+                tracing::warn!(route = %self.route.name, cookie = %name, "Set-Cookie is stripped from stored pages; `set_cookie: bypass` keeps such answers out of the cache instead");
+            }
+        }
     }
 
     /// An ISR page without an ETag gets a strong one from its body (semantics 48).

@@ -1,0 +1,27 @@
+//! The engine's behaviour as its callers see it, in virtual time, against a model of an origin. The numbers in the
+//! comments are the items of semantics.md.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+#[path = "engine/failures.rs"]
+mod failures;
+#[path = "engine/fills.rs"]
+mod fills;
+#[path = "engine/first_failures.rs"]
+mod first_failures;
+#[path = "engine/honesty.rs"]
+mod honesty;
+#[path = "engine/limits.rs"]
+mod limits;
+#[path = "engine/memory.rs"]
+mod memory;
+#[path = "engine/personal.rs"]
+mod personal;
+#[path = "engine/probes.rs"]
+mod probes;
+#[path = "engine/validation.rs"]
+mod validation;
+#[path = "engine/variants.rs"]
+mod variants;

@@ -1,0 +1,146 @@
+//! The world of the engine's tests: an engine with a model origin behind it, in virtual time.
+
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, reason = "two test crates share this")]
+
+mod origin;
+mod time;
+mod visitor;
+
+pub use origin::{Act, Asked, Done, Feed, Held, ModelOrigin, Reply, answer, page};
+pub use time::{TICK, Time};
+pub use visitor::{How, Reading, Seen, all};
+
+use engine::guard::GateSettings;
+use engine::{Engine, Metrics, OriginSettings, Route, store};
+use semantics::policy::Revalidate;
+use semantics::{Policy, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// What a world is made of. Small numbers, so that tests reach them.
+pub struct Setup {
+    pub max_size: usize,
+    pub max_object: usize,
+    pub renders: GateSettings,
+    pub refreshes: GateSettings,
+    pub total: Duration,
+    pub between_bytes: Duration,
+    pub passed_idle: Duration,
+    /// Path prefixes and their policies; the first that fits counts, and what fits none is header-driven.
+    pub routes: Vec<(String, Policy)>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let every = Policy::isr(Revalidate::Every(secs(10)));
+        let short = Policy { expire: secs(60), ..every.clone() };
+        Setup {
+            max_size: 16 << 20,
+            max_object: 10_000,
+            renders: GateSettings { max_concurrent: 10, queue: 100 },
+            refreshes: GateSettings { max_concurrent: 10, queue: 100 },
+            total: secs(10),
+            between_bytes: secs(5),
+            passed_idle: secs(60),
+            routes: vec![("/isr/".to_owned(), every), ("/short/".to_owned(), short)],
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct World {
+    pub engine: Arc<Engine>,
+    pub origin: Arc<ModelOrigin>,
+    pub time: Time,
+    routes: Arc<Vec<(String, Arc<Route>)>>,
+}
+
+impl World {
+    pub fn new() -> World {
+        World::with(Setup::default())
+    }
+
+    /// With this route in front of the usual ones.
+    pub fn routing(prefix: &str, policy: Policy) -> World {
+        let mut setup = Setup::default();
+        setup.routes.insert(0, (prefix.to_owned(), policy));
+        World::with(setup)
+    }
+
+    pub fn with(setup: Setup) -> World {
+        let time = Time::start();
+        let origin = Arc::new(ModelOrigin::new(time.clone()));
+        let metrics = Arc::new(Metrics::new("test"));
+        let mut routes: Vec<(String, Arc<Route>)> = Vec::new();
+        for (prefix, policy) in setup.routes {
+            let route = Route::new(&prefix, policy, 0, &metrics);
+            routes.push((prefix, Arc::new(route)));
+        }
+        routes.push((String::new(), Arc::new(Route::new("rest", Policy::header_driven(), 0, &metrics))));
+        let limits = OriginSettings {
+            name: Arc::from("model"),
+            renders: setup.renders,
+            refreshes: setup.refreshes,
+            total: setup.total,
+            between_bytes: setup.between_bytes,
+            passed_idle: setup.passed_idle,
+        };
+        let settings = engine::Settings {
+            deployment: "test".to_owned(),
+            store: store::Settings { max_size: setup.max_size, max_object: setup.max_object },
+            origins: vec![limits],
+            seed: 7,
+        };
+        let engine = Engine::new(settings, origin.clone(), metrics, time.clock.clone());
+        World { engine, origin, time, routes: Arc::new(routes) }
+    }
+
+    fn route(&self, path: &str) -> &Arc<Route> {
+        let (_, route) = self.routes.iter().find(|(prefix, _)| path.starts_with(prefix.as_str())).unwrap();
+        route
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.time.sync()
+    }
+
+    /// Lets time pass, for tokio and for the engine's clock.
+    pub async fn advance(&self, span: Duration) {
+        self.settle().await;
+        sleep(span).await;
+        self.time.sync();
+        self.settle().await;
+    }
+
+    /// Lets every task go as far as it gets without time passing.
+    pub async fn settle(&self) {
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until no fill runs.
+    pub async fn quiet(&self) {
+        self.until("no fill runs any more", |world| world.engine.fills() == 0).await;
+    }
+
+    pub async fn until(&self, what: &str, holds: impl Fn(&World) -> bool) {
+        let patience = Instant::now() + secs(600);
+        self.settle().await;
+        while !holds(self) {
+            assert!(Instant::now() < patience, "it never came to this: {what}");
+            sleep(Duration::from_millis(10)).await;
+            self.time.sync();
+            self.settle().await;
+        }
+    }
+}
+
+pub fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
