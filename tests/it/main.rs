@@ -12,6 +12,7 @@ mod cli;
 mod crowds;
 mod failures;
 mod hits;
+mod limits;
 mod metrics;
 mod outages;
 mod passed;

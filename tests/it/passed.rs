@@ -201,8 +201,11 @@ async fn an_origin_that_does_not_answer_is_a_504_in_time() {
 #[tokio::test]
 async fn a_post_is_never_sent_twice() {
     let origin = Origin::start().await;
+    origin.page("/cart", "full");
     origin.answers("/pay", Reply::close());
     let edge = Edge::with_config(&origin, SHORT).await;
+    // Not on a connection of its own, and not on one that was used before.
+    edge.post("/cart", "x").await.is("full");
     let answer = edge.post("/pay", "all my money").await;
     assert!(answer.code >= 500, "{answer:?}");
     assert_eq!(origin.count("/pay"), 1);

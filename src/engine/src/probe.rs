@@ -34,7 +34,7 @@ impl Probe {
             job.fail(Failed::plain(failure, format!("the origin answered {status}"), now));
             return;
         }
-        match storability::judge(status, fields, &job.route.policy, now) {
+        match storability::judge(status, fields, &job.route.policy, now, false) {
             Ok(nominated) => {
                 let named = self.fields.drain(..).filter(|(n, _)| nominated.iter().any(|w| w == n.as_str()));
                 fill::spawn(job.carrying(named.collect()));

@@ -89,7 +89,7 @@ pub(crate) fn delta_seconds(value: Option<&[u8]>) -> Duration {
 
 /// Splits a field line into directives. Commas inside quoted strings do not split; quotes around a value are removed.
 fn directives(line: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-    Members { rest: line }.map(<[u8]>::trim_ascii).filter(|m| !m.is_empty()).map(|member| {
+    commas(line).map(<[u8]>::trim_ascii).filter(|m| !m.is_empty()).map(|member| {
         match member.iter().position(|b| *b == b'=') {
             None => (member, None),
             Some(at) => (member[..at].trim_ascii_end(), Some(unquote(&member[at + 1..]))),
@@ -105,8 +105,19 @@ fn unquote(value: &[u8]) -> &[u8] {
 }
 
 /// The members of a comma-separated list, quoted strings respected (RFC 9110, 5.6.1 and 5.6.4).
+pub(crate) fn commas(rest: &[u8]) -> Members<'_> {
+    Members { rest, separator: b',' }
+}
+
+/// The parameters of one member (RFC 8941, 3.1.2).
+pub(crate) fn semicolons(rest: &[u8]) -> Members<'_> {
+    Members { rest, separator: b';' }
+}
+
+#[derive(Clone)]
 pub(crate) struct Members<'a> {
-    pub(crate) rest: &'a [u8],
+    rest: &'a [u8],
+    separator: u8,
 }
 
 impl<'a> Iterator for Members<'a> {
@@ -118,17 +129,17 @@ impl<'a> Iterator for Members<'a> {
         }
         let (mut quoted, mut escaped) = (false, false);
         let end = self.rest.iter().position(|b| {
-            match b {
+            match *b {
                 _ if escaped => escaped = false,
                 b'\\' if quoted => escaped = true,
                 b'"' => quoted = !quoted,
-                b',' if !quoted => return true,
+                b if b == self.separator && !quoted => return true,
                 _ => {}
             }
             false
         });
         // A quote that is never closed quotes nothing: what stands behind it counts (less fresh, never more).
-        let end = if quoted { self.rest.iter().position(|b| *b == b',') } else { end };
+        let end = if quoted { self.rest.iter().position(|b| *b == self.separator) } else { end };
         let member = &self.rest[..end.unwrap_or(self.rest.len())];
         self.rest = end.map_or(&[][..], |at| &self.rest[at + 1..]);
         Some(member)

@@ -88,9 +88,21 @@ fn single_date(fields: &HeaderMap, name: &str) -> Option<Timestamp> {
 
 /// An HTTP-date in any of its three forms (RFC 9110, 5.6.7).
 pub fn parse_date(value: &[u8]) -> Option<Timestamp> {
-    let time = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
+    let text = std::str::from_utf8(value).ok()?;
+    let time = httpdate::parse_http_date(text).or_else(|_| httpdate::parse_http_date(&usual_case(text))).ok()?;
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_micros(u64::try_from(since_epoch.as_micros()).ok()?))
+}
+
+/// Names of days and months in the case that the grammar has; some origins send another.
+fn usual_case(date: &str) -> String {
+    let mut within = false;
+    let usual = date.chars().map(|c| {
+        let c = if within { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() };
+        within = c.is_ascii_alphabetic();
+        c
+    });
+    usual.collect::<String>().replace("Gmt", "GMT")
 }
 
 /// Age on arrival: the larger of what Age says and what the dates say, plus the time on the way (RFC 9111, 4.2.3).
@@ -137,14 +149,16 @@ fn header_driven(
 ) -> Windows {
     // `no-cache` is stored, and validated on every use (RFC 9111, 5.2.2.4).
     let lifetime = if cc.no_cache { Duration::ZERO } else { own.unwrap_or(Duration::ZERO) };
-    // The lifetime runs from the origin's generation, `age` before it was complete here.
-    let fresh_until = completed.after(lifetime.saturating_sub(age));
+    // The lifetime runs from the origin's generation, `age` before it was complete here: it may have ended on the way.
+    let fresh_until = match lifetime.checked_sub(age) {
+        Some(left) => completed.after(left),
+        None => completed.before(age - lifetime),
+    };
     if cc.forbids_stale() {
         let (stale_until, error_until) = (fresh_until, fresh_until);
         return Windows { generated: completed, age_at_generation: age, fresh_until, stale_until, error_until };
     }
-    let overrun = age.saturating_sub(lifetime);
-    let stale_for = cc.stale_while_revalidate.unwrap_or(Duration::ZERO).saturating_sub(overrun);
+    let stale_for = cc.stale_while_revalidate.unwrap_or(Duration::ZERO);
     Windows {
         generated: completed,
         age_at_generation: age,
@@ -176,7 +190,8 @@ fn isr(
         302 | 303 | 307 => own.map(|own| own.min(window.unwrap_or(Duration::MAX))),
         _ => window,
     };
-    let fresh_until = window.map_or(Timestamp::NEVER, |w| completed.after(w));
+    // R is at least a second, also where the origin's own lifetime counts (semantics 7).
+    let fresh_until = window.map_or(Timestamp::NEVER, |w| completed.after(w.max(Duration::from_secs(1))));
     Windows {
         generated: completed,
         age_at_generation: age,

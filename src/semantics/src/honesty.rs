@@ -1,6 +1,6 @@
 //! Origins with a cache of their own (Next.js' ISR, a CDN): does an answer say of itself that it is stale? (semantics 23.)
 
-use crate::cache_control::Members;
+use crate::cache_control::{commas, semicolons};
 use crate::freshness::Windows;
 use http::HeaderMap;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use std::time::Duration;
 /// Whether an answer is marked as stale by whoever gave it.
 pub fn is_stale(fields: &HeaderMap) -> bool {
     let next = fields.get("x-nextjs-cache").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"STALE"));
-    next || fields.get_all("cache-status").iter().any(|line| (Members { rest: line.as_bytes() }).any(hit_past_its_ttl))
+    next || fields.get_all("cache-status").iter().any(|line| commas(line.as_bytes()).any(hit_past_its_ttl))
 }
 
-/// One member of Cache-Status (RFC 9211, 2): a hit whose ttl is not positive.
+/// One member of Cache-Status (RFC 9211, 2): a hit whose ttl is negative.
 fn hit_past_its_ttl(member: &[u8]) -> bool {
-    let mut parameters = member.split(|b| *b == b';').map(<[u8]>::trim_ascii).skip(1).peekable();
+    let mut parameters = semicolons(member).map(<[u8]>::trim_ascii).skip(1);
     let hit = parameters.clone().any(|p| p == b"hit" || p == b"hit=?1");
     hit && parameters.any(|p| p.strip_prefix(b"ttl=").is_some_and(|ttl| ttl.first() == Some(&b'-')))
 }

@@ -1,6 +1,6 @@
 //! What an answer to a fill means for what is stored (RFC 9111, 3 and 4.3; semantics 18-20, 28-34).
 
-use crate::freshness::{self, Times};
+use crate::freshness::Times;
 use crate::policy::{OnUncacheable, Policy};
 use crate::storability::{self, NotStorable, Verdict};
 use crate::validation::{self, Validators};
@@ -21,7 +21,7 @@ pub enum Failure {
     Status(u16),
     /// The answer became `private` or `no-store` on an ISR route.
     Uncacheable(NotStorable),
-    /// A 204 or an empty body in place of a body.
+    /// An empty body in place of a body.
     Empty,
     /// A close-delimited body in place of a whole one.
     CloseDelimited,
@@ -142,12 +142,8 @@ pub fn settle(
     if stored.is_some() && policy.keep_on.contains(&status.as_u16()) {
         return Settlement::Fail(Failure::Status(status.as_u16()));
     }
-    match storability::judge(status, answer.fields, policy, times.responded) {
+    match storability::judge(status, answer.fields, policy, times.responded, stored.is_some()) {
         Ok(nominated) => settle_storable(stored, answer, nominated),
-        // It replaces the page for a while, whatever it says of its lifetime (semantics 30).
-        Err(NotStorable::NoLifetime) if stored.is_some() && freshness::is_gone(status.as_u16()) => {
-            settle_storable(stored, answer, Vec::new())
-        }
         Err(reason) => settle_not_storable(stored, reason, status, policy),
     }
 }
@@ -172,10 +168,15 @@ fn settle_storable(stored: Option<StoredSummary<'_>>, answer: &AnswerHead<'_>, n
             Settlement::Relay(NotStorable::CloseDelimited)
         };
     }
-    if replaces_body && answer.length == Some(0) && !answer.status.is_redirection() {
+    if replaces_body && answer.length == Some(0) && !may_be_empty(answer.status) {
         return Settlement::Fail(Failure::Empty);
     }
     Settlement::Store { nominated }
+}
+
+/// Whether an answer may take a page's place without a body: redirects, and a page that the law forbids.
+pub fn may_be_empty(status: StatusCode) -> bool {
+    status.is_redirection() || status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
 }
 
 fn settle_not_storable(
@@ -201,13 +202,35 @@ fn redirects_to_itself(status: StatusCode, fields: &HeaderMap, url: &str) -> boo
     let Some(location) = fields.get(http::header::LOCATION).and_then(|l| l.to_str().ok()) else { return false };
     let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
     let location = location.split('#').next().unwrap_or_default();
-    let absolute = location.strip_prefix("http://").or_else(|| location.strip_prefix("https://"));
-    match absolute.or_else(|| location.strip_prefix("//")) {
+    match absolute(location) {
         Some(rest) => {
             let (to_host, to_path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
             let to_host = to_host.strip_suffix(":80").or_else(|| to_host.strip_suffix(":443")).unwrap_or(to_host);
             to_host.eq_ignore_ascii_case(host) && (to_path == path || (to_path.is_empty() && path == "/"))
         }
-        None => location == path,
+        None => resolve(path, location) == path,
+    }
+}
+
+/// What follows the scheme of an http URL, or the slashes of one without a scheme.
+fn absolute(location: &str) -> Option<&str> {
+    if let Some(rest) = location.strip_prefix("//") {
+        return Some(rest);
+    }
+    let (scheme, rest) = location.split_once("://")?;
+    (scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")).then_some(rest)
+}
+
+/// A relative reference against `base`, a path with its query (RFC 3986, 5.2, without `..`).
+fn resolve(base: &str, reference: &str) -> String {
+    let path = base.split('?').next().unwrap_or_default();
+    match reference {
+        "" => base.to_owned(),
+        _ if reference.starts_with('/') => reference.to_owned(),
+        _ if reference.starts_with('?') => format!("{path}{reference}"),
+        _ => {
+            let folder = path.rfind('/').map_or("/", |at| &path[..=at]);
+            format!("{folder}{}", reference.strip_prefix("./").unwrap_or(reference))
+        }
     }
 }

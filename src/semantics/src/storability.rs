@@ -90,11 +90,13 @@ pub fn verdict(status: StatusCode) -> Verdict {
 }
 
 /// Whether a response whose status is a success may be stored, by its head alone. `Ok` holds the nominated fields.
+/// `replaces`: something is stored that it takes the place of.
 pub fn judge(
     status: StatusCode,
     fields: &HeaderMap,
     policy: &Policy,
     responded: Timestamp,
+    replaces: bool,
 ) -> Result<Vec<String>, NotStorable> {
     match verdict(status) {
         Verdict::Success | Verdict::SuccessWithLifetime => {}
@@ -111,7 +113,9 @@ pub fn judge(
         return Err(NotStorable::Status);
     }
     let reusable = own.is_some_and(|l| !l.is_zero()) || governing.cache_control.stale_while_revalidate.is_some();
-    if !policy.is_isr() && !reusable && !has_validator(fields) {
+    // A page that is gone is replaced for a while, whatever is said of lifetimes (semantics 30).
+    let gone = replaces && freshness::is_gone(status.as_u16());
+    if !policy.is_isr() && !reusable && !gone && !has_validator(fields) {
         return Err(NotStorable::NoLifetime);
     }
     match vary::parse(fields.get_all(http::header::VARY).into_iter().map(http::HeaderValue::as_bytes), policy) {
@@ -125,7 +129,8 @@ fn forbidden(cc: &CacheControl, policy: &Policy) -> Result<(), NotStorable> {
     if policy.is_isr() && policy.override_origin {
         return Ok(());
     }
-    if cc.no_store {
+    // Every status that gets here is understood, and then `must-understand` takes `no-store` back (RFC 9111, 5.2.2.3).
+    if cc.no_store && !cc.must_understand {
         return Err(NotStorable::NoStore);
     }
     if cc.private {

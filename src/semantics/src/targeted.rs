@@ -11,25 +11,24 @@ pub const FIELDS: [&str; 2] = ["larder-cache-control", "cdn-cache-control"];
 /// Reads one targeted field from all its lines. `None`: absent, empty or malformed.
 pub fn parse<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<CacheControl> {
     let mut cc = CacheControl::default();
-    let mut seen = false;
-    for (at, line) in lines.into_iter().enumerate() {
+    let (mut count, mut empty) = (0, 0);
+    for line in lines {
         let mut rest = line.trim_ascii();
-        if at > 0 && rest.is_empty() {
-            return None;
-        }
+        count += 1;
+        empty += usize::from(rest.is_empty());
         while !rest.is_empty() {
             rest = member(rest, &mut cc)?;
-            seen = true;
         }
     }
-    seen.then_some(cc)
+    // Lines are joined by commas: an empty one is a comma too many (RFC 8941, 4.2).
+    (count > 0 && empty == 0).then_some(cc)
 }
 
 /// One dictionary member (RFC 8941, 4.2.2); returns what follows its comma.
 fn member<'a>(input: &'a [u8], cc: &mut CacheControl) -> Option<&'a [u8]> {
     let (key, mut rest) = take_key(input)?;
     let value = if let [b'=', after @ ..] = rest {
-        let (item, after) = item(after)?;
+        let (item, after) = if after.first() == Some(&b'(') { inner_list(after)? } else { item(after)? };
         rest = after;
         item
     } else {
@@ -108,7 +107,8 @@ fn item(input: &[u8]) -> Option<(Item, &[u8])> {
         },
         b':' => {
             let end = input[1..].iter().position(|b| *b == b':')?;
-            Some((Item::Other, &input[end + 2..]))
+            let base64 = |b: &u8| b.is_ascii_alphanumeric() || b"+/=".contains(b);
+            input[1..=end].iter().all(base64).then(|| (Item::Other, &input[end + 2..]))
         }
         b'*' | b'A'..=b'Z' | b'a'..=b'z' => {
             let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(b);
@@ -132,7 +132,7 @@ fn number(input: &[u8]) -> Option<(Item, &[u8])> {
     let (whole, rest) = digits.split_at(end);
     if let [b'.', fraction @ ..] = rest {
         let end = fraction.iter().position(|b| !b.is_ascii_digit()).unwrap_or(fraction.len());
-        return (1..=3).contains(&end).then(|| (Item::Other, &fraction[end..]));
+        return ((1..=3).contains(&end) && whole.len() <= 12).then(|| (Item::Other, &fraction[end..]));
     }
     let value = whole.iter().fold(0i64, |n, d| n * 10 + i64::from(d - b'0'));
     Some((Item::Integer(if negative { -value } else { value }), rest))
@@ -149,6 +149,21 @@ fn string(input: &[u8]) -> Option<(Item, &[u8])> {
             },
             0x20..=0x7e => at += 1,
             _ => return None,
+        }
+    }
+}
+
+/// Items in parentheses, each with its parameters (RFC 8941, 4.2.1.2). No directive has such a value.
+fn inner_list(input: &[u8]) -> Option<(Item, &[u8])> {
+    let mut rest = input.get(1..)?;
+    loop {
+        rest = rest.trim_ascii_start();
+        if let [b')', after @ ..] = rest {
+            return Some((Item::Other, after));
+        }
+        rest = parameters(item(rest)?.1)?;
+        if !matches!(rest.first()?, b' ' | b')') {
+            return None;
         }
     }
 }
@@ -177,8 +192,12 @@ pub fn surrogate_control<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Optio
         } else if name.eq_ignore_ascii_case(b"max-age") {
             let value = value.unwrap_or_default();
             let mut parts = value.split(|b| *b == b'+');
-            cc.max_age = Some(delta_seconds(parts.next()));
-            cc.stale_while_revalidate = parts.next().map(|p| delta_seconds(Some(p)));
+            let fresh = delta_seconds(parts.next());
+            // Conflicting lifetimes count as the shorter one (semantics 12).
+            if cc.max_age.is_none_or(|known| fresh < known) {
+                cc.max_age = Some(fresh);
+                cc.stale_while_revalidate = parts.next().map(|p| delta_seconds(Some(p)));
+            }
             understood = true;
         }
     }

@@ -59,6 +59,8 @@ impl Timestamp {
 
 /// An HTTP-date in its preferred form (RFC 9110, 5.6.7).
 pub fn http_date(at: Timestamp) -> String {
-    let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_micros(at.as_micros());
+    // The grammar has four digits for the year.
+    const LAST: Timestamp = Timestamp::from_secs(253_402_300_799);
+    let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_micros(at.min(LAST).as_micros());
     httpdate::fmt_http_date(time)
 }

@@ -1,6 +1,6 @@
 //! Vary (RFC 9111, 4.1; semantics 5, 11, 47): which fields an answer nominates, and how their values are compared.
 
-use crate::cache_control::Members;
+use crate::cache_control::commas;
 use crate::key;
 use crate::message::Request;
 use crate::policy::Policy;
@@ -23,7 +23,7 @@ pub enum Vary {
 pub fn parse<'a>(lines: impl IntoIterator<Item = &'a [u8]>, policy: &Policy) -> Vary {
     let mut names: Vec<String> = Vec::new();
     for line in lines {
-        for member in (Members { rest: line }).map(<[u8]>::trim_ascii).filter(|m| !m.is_empty()) {
+        for member in commas(line).map(<[u8]>::trim_ascii).filter(|m| !m.is_empty()) {
             if member == b"*" {
                 return Vary::Unmatchable;
             }
@@ -68,20 +68,22 @@ pub fn nominated(names: &[String], request: &Request<'_>) -> Vec<(String, Option
     names.iter().map(|name| (name.clone(), canonical(name, request))).collect()
 }
 
-/// RFC 9111, 4.1 allows whitespace, line combination and case (where the field's definition does) to be normalised.
+/// RFC 9111, 4.1 allows lines to be combined, and whitespace and case to be normalised where the field's definition does.
 fn canonical(name: &str, request: &Request<'_>) -> Option<Vec<u8>> {
     let mut value: Option<Vec<u8>> = None;
     for line in request.fields_named(name) {
         let value = value.get_or_insert_default();
-        for member in (Members { rest: line }).map(<[u8]>::trim_ascii).filter(|m| !m.is_empty()) {
+        for member in commas(line).map(<[u8]>::trim_ascii).filter(|m| !m.is_empty()) {
             if !value.is_empty() {
                 value.push(b',');
             }
-            value.extend(member.iter().filter(|b| !matches!(b, b' ' | b'\t')));
+            value.extend_from_slice(member);
         }
     }
-    if matches!(name, "accept-language" | "accept" | "accept-charset") {
-        value.iter_mut().for_each(|v| v.make_ascii_lowercase());
+    // Of these we know that case does not matter, nor space around their weights (RFC 9110, 12.4.2 and 12.5).
+    if let Some(value) = value.as_mut().filter(|_| matches!(name, "accept-language" | "accept" | "accept-charset")) {
+        value.make_ascii_lowercase();
+        value.retain(|b| !matches!(b, b' ' | b'\t'));
     }
     value
 }

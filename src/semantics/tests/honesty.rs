@@ -44,7 +44,8 @@ fn an_answer_that_says_it_is_stale_is_believed() {
         ("forwarded since", &[(STATUS, "nitro; fwd=stale; fwd-status=200; stored; ttl=-5")], false),
         ("one of two caches", &[(STATUS, "inner; hit; ttl=-5, outer; fwd=miss")], true),
         ("on a second line", &[(STATUS, "inner; fwd=miss"), (STATUS, "outer; hit; ttl=-1")], true),
-        ("a comma in a string", &[(STATUS, "nitro; fwd=miss; detail=\"x, y; hit; ttl=-1\"")], false),
+        ("a comma in a string", &[(STATUS, "nitro; detail=\"x, y\"; hit; ttl=5")], false),
+        ("parameters in a string", &[(STATUS, "nitro; fwd=miss; detail=\"x, y; hit; ttl=-1\"")], false),
     ]);
 }
 

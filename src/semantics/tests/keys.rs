@@ -1,7 +1,6 @@
 //! Cache keys, keyed queries, variants, and whose request it is (RFC 9111, 2 and 4.1; semantics 1-5, 43-47).
 
-use proptest::prelude::*;
-use semantics::key::{KeyParts, is_group_field, write_primary, write_variant};
+use semantics::key::{KeyParts, is_group_field, write_primary};
 use semantics::personal::{self, Personal};
 use semantics::policy::{QueryRule, Revalidate};
 use semantics::query::{has, keyed};
@@ -153,8 +152,63 @@ fn whitespace_within_an_unknown_value_tells_variants_apart() {
     assert_ne!(value("\"a b\""), value("\"ab\""), "a space in a quoted string");
 }
 
+/// A label, the policy, the request's fields, and whose it is.
+type Judged<'a> = (&'a str, &'a Policy, Fields<'a>, Personal);
+
+fn judges(rows: &[Judged<'_>]) {
+    for (label, policy, list, expected) in rows {
+        let fields = lines(list);
+        let judged = personal::judge(&get(&fields), &Facts::of(&fields), policy, &[]);
+        assert_eq!(judged, *expected, "{label}");
+    }
+}
+
 #[test]
-fn a_request_is_personal_by_what_is_left_of_it() {
+fn what_browsers_and_proxies_send_is_not_personal() {
+    const BROWSER: Fields<'static> = &[
+        ("User-Agent", "x"),
+        ("Sec-CH-UA", "x"),
+        ("Sec-Fetch-Mode", "navigate"),
+        ("DNT", "1"),
+        ("Priority", "u=0"),
+        ("Referer", "/"),
+        ("Upgrade-Insecure-Requests", "1"),
+        ("Accept", "*/*"),
+        ("Accept-Language", "de"),
+        ("Accept-Encoding", "br"),
+        ("Cache-Control", "no-cache"),
+        ("Pragma", "no-cache"),
+    ];
+    const PROXIES: Fields<'static> = &[
+        ("X-Forwarded-For", "::1"),
+        ("Forwarded", "for=_x"),
+        ("Via", "1.1 x"),
+        ("X-Real-IP", "::1"),
+        ("True-Client-IP", "::1"),
+        ("CF-Ray", "1"),
+        ("CDN-Loop", "x"),
+        ("Fastly-SSL", "1"),
+        ("X-Amzn-Trace-Id", "x"),
+        ("X-Request-Id", "x"),
+        ("traceparent", "00"),
+    ];
+    let plain = Policy::header_driven();
+    let internal: Fields<'_> = &[("x-middleware-subrequest", "m"), ("x-prerender-revalidate", "s")];
+    judges(&[
+        ("nothing", &plain, &[], Personal::No),
+        ("2: a browser", &plain, BROWSER, Personal::No),
+        ("2: proxies", &plain, PROXIES, Personal::No),
+        ("2: conditions", &plain, &[("If-None-Match", "*"), ("If-Modified-Since", "x")], Personal::No),
+        ("2: a range", &plain, &[("Range", "bytes=0-1"), ("If-Range", "x")], Personal::No),
+        ("2: analytics cookies", &plain, &[("Cookie", "_ga=1; _ga_X9=2; _gid=3; _fbp=4")], Personal::No),
+        ("an empty Cookie", &plain, &[("Cookie", "")], Personal::No),
+        ("46: the router's fields", &plain, &[("RSC", "1"), ("Next-Url", "/")], Personal::No),
+        ("52: framework internals", &plain, internal, Personal::No),
+    ]);
+}
+
+#[test]
+fn what_is_left_of_a_request_makes_it_personal() {
     let plain = Policy::header_driven();
     let named = Policy {
         key_headers: vec!["authorization".to_owned(), "x-tenant".to_owned()],
@@ -162,59 +216,7 @@ fn a_request_is_personal_by_what_is_left_of_it() {
         forward_headers: vec!["test-id".to_owned()],
         ..Policy::header_driven()
     };
-    let rows: &[(&str, &Policy, Fields<'_>, Personal)] = &[
-        ("nothing", &plain, &[], Personal::No),
-        (
-            "2: a browser",
-            &plain,
-            &[
-                ("User-Agent", "x"),
-                ("Sec-CH-UA", "x"),
-                ("DNT", "1"),
-                ("Priority", "u=0"),
-                ("Referer", "/"),
-                ("Upgrade-Insecure-Requests", "1"),
-                ("Accept", "*/*"),
-                ("Accept-Language", "de"),
-                ("Accept-Encoding", "br"),
-                ("Cache-Control", "no-cache"),
-                ("Pragma", "no-cache"),
-            ],
-            Personal::No,
-        ),
-        (
-            "2: conditions and ranges",
-            &plain,
-            &[("If-None-Match", "*"), ("If-Modified-Since", "x"), ("Range", "x")],
-            Personal::No,
-        ),
-        (
-            "2: proxies",
-            &plain,
-            &[
-                ("X-Forwarded-For", "::1"),
-                ("Forwarded", "for=_x"),
-                ("Via", "1.1 x"),
-                ("X-Real-IP", "::1"),
-                ("True-Client-IP", "::1"),
-                ("CF-Ray", "1"),
-                ("CDN-Loop", "x"),
-                ("Fastly-SSL", "1"),
-                ("X-Amzn-Trace-Id", "x"),
-                ("X-Request-Id", "x"),
-                ("traceparent", "00"),
-            ],
-            Personal::No,
-        ),
-        ("2: analytics cookies", &plain, &[("Cookie", "_ga=1; _ga_X9=2; _gid=3; _fbp=4")], Personal::No),
-        ("an empty Cookie", &plain, &[("Cookie", "")], Personal::No),
-        ("46: the router's fields", &plain, &[("RSC", "1"), ("Next-Url", "/")], Personal::No),
-        (
-            "52: framework internals",
-            &plain,
-            &[("x-middleware-subrequest", "m"), ("x-prerender-revalidate", "s")],
-            Personal::No,
-        ),
+    judges(&[
         ("a session", &plain, &[("Cookie", "_ga=1; sid=2")], Personal::Yes),
         ("on a second line", &plain, &[("Cookie", "_ga=1"), ("cookie", "sid=2")], Personal::Yes),
         ("a cookie without a value", &plain, &[("Cookie", "admin")], Personal::Yes),
@@ -222,114 +224,20 @@ fn a_request_is_personal_by_what_is_left_of_it() {
         ("Authorization", &plain, &[("authorization", "Bearer x")], Personal::Yes),
         ("an unknown field", &plain, &[("X-Api-Key", "x")], Personal::Yes),
         ("another", &plain, &[("X-Requested-With", "XMLHttpRequest")], Personal::Yes),
-        ("keyed Authorization", &named, &[("Authorization", "x"), ("X-Tenant", "a")], Personal::No),
+        ("on an ISR route", &isr(), &[("X-Api-Key", "x")], Personal::Yes),
+        ("keyed fields", &named, &[("Authorization", "x"), ("X-Tenant", "a")], Personal::No),
         ("a keyed cookie", &named, &[("Cookie", "lang=de")], Personal::No),
         ("beside another", &named, &[("Cookie", "lang=de; sid=1")], Personal::Yes),
         ("a forwarded field", &named, &[("Test-ID", "1")], Personal::No),
-    ];
-    for (label, policy, list, expected) in rows {
-        let fields = lines(list);
-        let judged = personal::judge(&get(&fields), &Facts::of(&fields), policy, &[]);
-        assert_eq!(judged, *expected, "{label}");
-    }
+    ]);
+}
+
+#[test]
+fn a_nominated_field_is_not_personal_once_that_is_known() {
+    let policy = Policy::header_driven();
     let fields = lines(&[("X-Country", "at")]);
-    let judged = personal::judge(&get(&fields), &Facts::of(&fields), &plain, &["x-country".to_owned()]);
-    assert_eq!(judged, Personal::No, "5: a nominated field is keyed");
-    assert_eq!(personal::judge(&get(&fields), &Facts::of(&fields), &isr(), &[]), Personal::Yes, "before that is known");
-}
-
-/// What makes one key; short texts of few letters, so that parts could run into each other.
-#[derive(Clone, Debug, PartialEq)]
-struct Parts {
-    site: (String, bool, String, String, Option<String>),
-    rsc: Option<(Vec<String>, Vec<String>)>,
-    data: Option<String>,
-    tenant: Vec<String>,
-    lang: Option<String>,
-}
-
-impl Parts {
-    fn key(&self, policy: &Policy) -> Vec<u8> {
-        let (deployment, https, host, path, query) = &self.site;
-        let cookie = self.lang.as_ref().map(|lang| format!("lang={lang}"));
-        let (rsc, tree) = self.rsc.as_ref().map_or((&[][..], &[][..]), |(rsc, tree)| (&rsc[..], &tree[..]));
-        let named =
-            |name: &'static str, values: &[String]| values.iter().map(|v| (name, v.clone())).collect::<Vec<_>>();
-        let mut list: Vec<(&'static str, String)> = named("rsc", rsc);
-        list.extend(named("next-url", tree));
-        list.extend(named("x-tenant", &self.tenant));
-        list.extend(self.data.iter().map(|v| ("x-nextjs-data", v.clone())));
-        list.extend(cookie.map(|c| ("cookie", c)));
-        let fields: Vec<Field<'_>> = list.iter().map(|(name, v)| Field { name, value: v.as_bytes() }).collect();
-        let scheme = if *https { Scheme::Https } else { Scheme::Http };
-        let request = Request { method: Method::Get, scheme, host, path, query: None, fields: &fields };
-        let parts = KeyParts { deployment, request: &request, query: query.as_deref().map(Cow::Borrowed) };
-        let mut out = Vec::new();
-        write_primary(&mut out, &parts, &Facts::of(&fields), policy);
-        out
-    }
-}
-
-fn parts() -> impl Strategy<Value = Parts> {
-    let text = || "[ab\\x00\\x01]{0,2}";
-    let texts = move |least: usize| prop::collection::vec(text(), least..3);
-    let optional = move || prop::option::of(text());
-    let site = (text(), any::<bool>(), text(), text(), optional());
-    (site, prop::option::of((texts(1), texts(0))), optional(), texts(0), prop::option::of("[ab]{0,2}"))
-        .prop_map(|(site, rsc, data, tenant, lang)| Parts { site, rsc, data, tenant, lang })
-}
-
-fn nominated_value() -> impl Strategy<Value = (String, Option<Vec<u8>>)> {
-    ("[ab\\x00\\x01]{0,2}", prop::option::of(prop::collection::vec(0..2u8, 0..3)))
-}
-
-proptest! {
-    #[test]
-    fn two_different_tuples_never_give_the_same_bytes(a in parts(), b in parts(), keys in 0..3usize) {
-        let tenant = if keys > 0 { vec!["x-tenant".to_owned()] } else { Vec::new() };
-        let lang = if keys > 1 { vec!["lang".to_owned()] } else { Vec::new() };
-        let policy = Policy { key_headers: tenant, key_cookies: lang, ..Policy::header_driven() };
-        // What the policy does not key is no part of the tuple; one part of the other at a time makes near misses.
-        let unkeyed = |p: Parts| Parts {
-            tenant: if keys > 0 { p.tenant } else { Vec::new() },
-            lang: if keys > 1 { p.lang } else { None },
-            ..p
-        };
-        let (a, b) = (unkeyed(a), unkeyed(b));
-        let near = [
-            b.clone(),
-            Parts { site: b.site.clone(), ..a.clone() },
-            Parts { rsc: b.rsc.clone(), ..a.clone() },
-            Parts { data: b.data.clone(), ..a.clone() },
-            Parts { tenant: b.tenant.clone(), ..a.clone() },
-            Parts { lang: b.lang, ..a.clone() },
-        ];
-        for other in near {
-            prop_assert_eq!(a.key(&policy) == other.key(&policy), a == other, "{:?} and {:?}", a, other);
-        }
-    }
-
-    #[test]
-    fn moving_a_boundary_moves_the_key(text in "[a/]{1,300}", i in 0..300usize, j in 0..300usize) {
-        let (i, j) = (i.min(text.len()), j.min(text.len()));
-        let of = |at: usize| {
-            let (host, path) = text.split_at(at);
-            key_of(&Request { host, path, ..get(&[]) }, "", &Policy::header_driven())
-        };
-        prop_assert_eq!(of(i) == of(j), i == j);
-    }
-
-    #[test]
-    fn two_different_variants_never_give_the_same_bytes(
-        a in prop::collection::vec(nominated_value(), 0..3),
-        b in prop::collection::vec(nominated_value(), 0..3),
-        keys in ("[ab\\x01]{0,2}", "[ab\\x01]{0,2}"),
-    ) {
-        let of = |primary: &str, variant: &[(String, Option<Vec<u8>>)]| {
-            let mut out = b"before".to_vec();
-            write_variant(&mut out, primary.as_bytes(), variant);
-            out
-        };
-        prop_assert_eq!(of(&keys.0, &a) == of(&keys.1, &b), keys.0 == keys.1 && a == b);
-    }
+    let judged = |nominated: &[String]| personal::judge(&get(&fields), &Facts::of(&fields), &policy, nominated);
+    assert_eq!(judged(&[]), Personal::Yes, "5: nobody knows");
+    assert_eq!(judged(&["x-country".to_owned()]), Personal::No, "5: Vary names it");
+    assert_eq!(judged(&["x-other".to_owned()]), Personal::Yes, "5: Vary names another");
 }

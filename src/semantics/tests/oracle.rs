@@ -115,7 +115,7 @@ struct View {
 
 fn ours(sent: &Sent) -> View {
     let (fields, policy, now) = (sent.fields(), Policy::header_driven(), Timestamp::from_secs(NOW));
-    let storable = judge(StatusCode::OK, &fields, &policy, now).is_ok();
+    let storable = judge(StatusCode::OK, &fields, &policy, now, false).is_ok();
     let times = Times { requested: now, responded: now, completed: now };
     let windows = freshness::windows(200, &fields, &policy, &times, false);
     let fresh = LATER.map(|seconds| {

@@ -27,7 +27,7 @@ fn fields(list: Fields<'_>) -> HeaderMap {
 fn check(policy: &Policy, status: u16, rows: &[Row<'_>]) {
     let status = StatusCode::from_u16(status).expect("a status");
     for (label, list, expected) in rows {
-        let judged = judge(status, &fields(list), policy, NOW);
+        let judged = judge(status, &fields(list), policy, NOW, false);
         let expected = expected.map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(judged, expected, "{label}: {status} {list:?}");
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use semantics::freshness::{self, Times};
 use semantics::policy::SetCookie;
-use semantics::settlement::Failure;
+use semantics::settlement::{Failure, may_be_empty};
 use semantics::{Field, Method, Request, Timestamp, Windows, honesty};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
@@ -72,7 +72,7 @@ impl Job {
         let now = self.engine.clock.now();
         let response = &storable.response;
         let replaces_body = self.stored.as_ref().is_some_and(|s| !s.body.is_empty());
-        if replaces_body && body.is_empty() && !response.status.is_redirection() {
+        if replaces_body && body.is_empty() && !may_be_empty(response.status) {
             let message = "the new version is empty";
             return Err(Ending::failed(Failed::plain(Failure::Empty, message, now)));
         }
