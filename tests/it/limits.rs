@@ -1,6 +1,6 @@
 //! What one client may ask for: sizes, deadlines, connections (interface, `server.limits`).
 
-use crate::dsl::{Edge, Origin, PLAIN, Reply, ms, until};
+use crate::dsl::{Edge, Origin, PLAIN, Raw, Reply, ms, until};
 use tokio::time::Instant;
 
 const FRESH: &str = "s-maxage=60";
@@ -132,43 +132,42 @@ async fn a_slow_body_is_cut_off() {
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
-#[tokio::test]
-async fn connections_are_counted() {
-    let (_origin, edge) = site("connections: 3").await;
+/// Clients that stay, each after one answer.
+async fn enter(edge: &Edge, clients: usize) -> Vec<Raw> {
+    until("nobody else is inside", async || edge.metric("larder_connections").await == 0.0).await;
     let mut inside = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..clients {
         let mut client = edge.raw().await;
-        until("there is a place", async || edge.metric("larder_connections").await <= 3.0).await;
         client.send(GET_P).await;
         client.response().await.is("page");
         inside.push(client);
     }
-    let mut outside = edge.raw().await;
-    outside.send(GET_P).await;
-    assert_eq!(outside.closed().await, "");
-    for client in &mut inside {
-        client.send(GET_P).await;
-        client.response().await.is("page");
-    }
-    inside.pop();
-    until("a place is free again", async || edge.get("/p").send().await.is_ok_and(|answer| answer.text() == "page")).await;
+    inside
 }
 
 #[tokio::test]
-async fn connections_of_one_address_are_counted() {
-    let (_origin, edge) = site("connections_per_ip: 2").await;
-    let mut inside = Vec::new();
-    until("two are inside", async || {
-        let mut client = edge.raw().await;
-        client.send(GET_P).await;
-        // The connection that stored the page may still be counted.
-        if client.closed_within(ms(50)).await.is_none() {
-            inside.push(client);
+async fn connections_are_counted() {
+    for limit in ["connections: 3", "connections_per_ip: 3"] {
+        let (_origin, edge) = site(limit).await;
+        let mut inside = enter(&edge, 3).await;
+        let mut outside = edge.raw().await;
+        outside.send(GET_P).await;
+        assert_eq!(outside.closed().await, "", "{limit}");
+        for client in &mut inside {
+            client.send(GET_P).await;
+            client.response().await.is("page");
         }
-        inside.len() == 2
-    })
-    .await;
-    assert!(edge.get("/p").send().await.is_err(), "a third is let in");
-    inside.pop();
-    until("a place is free again", async || edge.get("/p").send().await.is_ok()).await;
+        inside.pop();
+        until("a place is free again", async || edge.get("/p").send().await.is_ok()).await;
+    }
+}
+
+#[tokio::test]
+async fn trusted_proxies_are_not_counted_by_address() {
+    let origin = Origin::start().await;
+    origin.page("/p", "page").cache_control(FRESH);
+    let server = "server:\n  trusted_proxies: [127.0.0.1/32]\n  limits: { connections_per_ip: 1 }\n";
+    let edge = Edge::with_config(&origin, &[PLAIN, server].concat()).await;
+    edge.stored("/p").await;
+    enter(&edge, 4).await;
 }

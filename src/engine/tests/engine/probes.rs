@@ -1,6 +1,6 @@
 //! A personal visitor and a header-driven page that nobody has a verdict about (semantics 3).
 
-use crate::support::{Act, Held, How, Reply, World, all, answer, page, secs};
+use crate::support::{Act, Held, How, Reply, Seen, World, all, answer, page, secs};
 use engine::origin::Kind;
 use semantics::Outcome;
 use semantics::settlement::Failure;
@@ -18,7 +18,7 @@ fn answers(world: &World, own: Reply, all: Reply) {
 }
 
 /// Alice's own request is on its way, and three more wait for what it finds out.
-async fn alice_asks(world: &World) -> (Held, JoinHandle<crate::support::Seen>, Vec<JoinHandle<crate::support::Seen>>) {
+async fn alice_asks(world: &World) -> (Held, JoinHandle<Seen>, Vec<JoinHandle<Seen>>) {
     let held = world.origin.held("/p");
     let alice = world.start("/p", &ALICE);
     world.settle().await;

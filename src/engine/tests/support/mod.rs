@@ -3,10 +3,12 @@
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, reason = "two test crates share this")]
 
 mod origin;
+mod reply;
 mod time;
 mod visitor;
 
-pub use origin::{Act, Asked, Done, Feed, Held, ModelOrigin, Reply, answer, page};
+pub use origin::{Asked, Feed, Held, ModelOrigin};
+pub use reply::{Act, Done, Reply, answer, page};
 pub use time::{TICK, Time};
 pub use visitor::{How, Reading, Seen, all};
 

@@ -1,0 +1,97 @@
+//! An origin with a cache of its own, that says when it answers with something stale (semantics 23).
+
+use crate::support::{Reply, World, page, secs};
+use semantics::Outcome;
+use std::time::Duration;
+
+fn marked(body: &str) -> Reply {
+    page(body).field("x-nextjs-cache", "STALE")
+}
+
+/// A stale `v1` on an ISR route, rendered in so much time.
+async fn stale(render: Duration) -> World {
+    let world = World::new();
+    world.origin.on("/isr/p", page("v1").delay(render));
+    world.visit("/isr/p", &[]).await.is("v1");
+    world.advance(secs(11)).await;
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_answer_that_is_stale_is_served_and_stored_as_stale() {
+    for mark in [("x-nextjs-cache", "STALE"), ("cache-status", "\"Next.js\"; hit; ttl=-3")] {
+        let world = World::new();
+        world.origin.next("/isr/p", page("old").field(mark.0, mark.1));
+        world.origin.on("/isr/p", page("new"));
+        world.visit("/isr/p", &[]).await.is("old").was(Outcome::Miss);
+        world.visit("/isr/p", &[]).await.is("old").was(Outcome::Stale);
+        world.quiet().await;
+        world.visit("/isr/p", &[]).await.is("new").was(Outcome::Hit);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_gets_something_stale_asks_again_for_what_is_rendered_behind_it() {
+    let world = stale(Duration::ZERO).await;
+    world.origin.next("/isr/p", marked("v1"));
+    world.origin.on("/isr/p", page("v2"));
+    world.visit("/isr/p", &[]).await.is("v1");
+    world.quiet().await;
+    world.visit("/isr/p", &[]).await.is("v2").was(Outcome::Hit);
+    let asked = world.origin.requests("/isr/p");
+    assert_eq!(asked.len(), 3);
+    assert!(asked[2].at.since(asked[1].at) >= Duration::from_millis(250));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_asks_twice_in_all_where_a_render_is_quick_and_five_times_where_it_is_slow() {
+    for (render, requests) in [(Duration::ZERO, 2), (secs(1), 5)] {
+        let world = stale(render).await;
+        world.origin.on("/isr/p", marked("v1"));
+        world.visit("/isr/p", &[]).await.is("v1");
+        world.quiet().await;
+        assert_eq!(world.origin.asked("/isr/p"), 1 + requests);
+        world.visit("/isr/p", &[]).await.is("v1").was(Outcome::Stale);
+        world.quiet().await;
+        assert_eq!(world.origin.asked("/isr/p"), 1 + requests, "it is left alone for a while");
+    }
+}
+
+/// With its retries used up, the back-off is that of any failure: clamp(R, 3 s, 30 s), here 10 s.
+#[tokio::test(start_paused = true)]
+async fn with_its_retries_used_up_a_regeneration_waits_for_the_usual_pause() {
+    let world = stale(Duration::ZERO).await;
+    world.origin.on("/isr/p", marked("v1"));
+    world.visit("/isr/p", &[]).await.is("v1");
+    world.quiet().await;
+    world.origin.on("/isr/p", page("v2"));
+    world.advance(secs(9)).await;
+    world.visit("/isr/p", &[]).await.is("v1").was(Outcome::Stale);
+    world.quiet().await;
+    assert_eq!(world.origin.asked("/isr/p"), 3);
+    world.advance(secs(1)).await;
+    world.visit("/isr/p", &[]).await.is("v1").was(Outcome::Stale);
+    world.quiet().await;
+    world.visit("/isr/p", &[]).await.is("v2").was(Outcome::Hit);
+}
+
+/// A render so slow that its retries do not fit into one fill's deadline is no failure of the origin.
+#[tokio::test(start_paused = true)]
+async fn retries_end_with_the_deadline_and_leave_the_stale_answer() {
+    let world = stale(secs(8)).await;
+    world.origin.on("/isr/p", marked("v2").delay(Duration::from_millis(5)));
+    world.visit("/isr/p", &[]).await.is("v1");
+    world.quiet().await;
+    let seen = world.visit("/isr/p", &[]).await;
+    assert_eq!((seen.body.as_str(), seen.outcome), ("v2", Outcome::Stale), "{}", seen.cache_status);
+    assert!(!seen.cache_status.contains("failing"), "{}", seen.cache_status);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_be_revalidated_is_not_served_because_it_came_stale() {
+    let world = World::new();
+    world.origin.next("/p", marked("old").cache_control("s-maxage=10, must-revalidate"));
+    world.origin.on("/p", page("new"));
+    world.visit("/p", &[]).await.is("old");
+    world.visit("/p", &[]).await.is("new");
+}
