@@ -280,12 +280,12 @@ impl HttpBody {
     async fn next(&mut self, patience: Duration) -> Result<Option<Bytes>, OriginError> {
         let Some(session) = &mut self.session else { return Ok(None) };
         let error = match timeout(patience, session.read_body_bytes()).await {
-            Ok(Ok(Some(chunk))) => return Ok(Some(chunk)),
-            Ok(Ok(None)) => {
-                if let Some(session) = self.session.take() {
-                    self.connector.release_http_session(session, &self.peer, Some(POOLED_FOR)).await;
+            Ok(Ok(chunk)) => {
+                // At once: who got the last byte may ask for the next page before we are asked for another chunk.
+                if session.is_body_done() {
+                    self.give_back().await;
                 }
-                return Ok(None);
+                return Ok(chunk);
             }
             Ok(Err(error)) => reading(&error),
             Err(_) => OriginError {
@@ -300,6 +300,14 @@ impl HttpBody {
         self.failed = true;
         self.upstream.balance.failed(&self.server, &error.message);
         Err(error)
+    }
+}
+
+impl HttpBody {
+    async fn give_back(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.connector.release_http_session(session, &self.peer, Some(POOLED_FOR)).await;
+        }
     }
 }
 

@@ -34,6 +34,9 @@ pub(super) struct Sent {
     pub(super) status: u16,
 }
 
+/// What would let somebody keep a failure; `no-store` takes their place.
+const SAYS_HOW_LONG: [&str; 3] = ["cache-control", "cdn-cache-control", "expires"];
+
 /// A reader may pause for so long before his average counts.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -199,7 +202,7 @@ impl<'c> Client<'c> {
         let mut lines =
             format!("HTTP/1.1 {} {}\r\n", head.status().as_u16(), head.status().canonical_reason().unwrap_or("Error"))
                 .into_bytes();
-        for (name, value) in head.fields().filter(|(n, _)| *n != "cache-control" && *n != "expires") {
+        for (name, value) in head.fields().filter(|(n, _)| !SAYS_HOW_LONG.contains(n)) {
             put(&mut lines, name, value);
         }
         put(&mut lines, "cache-control", b"no-store");

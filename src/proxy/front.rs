@@ -7,7 +7,7 @@ use super::Passed;
 use super::deliver::Client;
 use super::head::{self, Framing, Refusal};
 use super::listen::Ticket;
-use super::loan::Loan;
+use super::loan::{Loan, Reading};
 use super::road::{self, Ended, Handover, Scratch, Site};
 use super::synthetic::Own;
 use bytes::{Buf, BytesMut};
@@ -56,16 +56,14 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAd
         let next = exchange(&door, &mut stream, &buffer[..end], peer, &mut scratch).await;
         match next {
             Next::KeepAlive => buffer.advance(end),
-            Next::Close => return,
+            Next::Close(Unread::Nothing) => return,
+            Next::Close(Unread::Body) => return linger(&mut stream).await,
             Next::Refuse(refusal) => return refuse(&door.site, &mut stream, refusal).await,
-            Next::Pass(handover, prefix, framing) => {
-                let rest = if framing == Framing::None {
-                    buffer.advance(end);
-                    BytesMut::new()
-                } else {
-                    buffer.split().split_off(end)
-                };
-                let Some(back) = Box::pin(pass(&door, stream, peer, *handover, prefix, &rest)).await else { return };
+            Next::Pass(handover, prefix, body) => {
+                buffer.advance(end);
+                let (early, reading) = body.split(&mut buffer);
+                let loan = Loan::new(stream, peer, reading);
+                let Some(back) = Box::pin(pass(&door, loan, *handover, prefix, &early)).await else { return };
                 stream = back;
             }
         }
@@ -146,9 +144,9 @@ fn too_large() -> Refusal {
 
 enum Next {
     KeepAlive,
-    Close,
+    Close(Unread),
     Refuse(Refusal),
-    Pass(Box<Handover>, BytesMut, Framing),
+    Pass(Box<Handover>, BytesMut, Body),
 }
 
 async fn exchange(door: &Door, stream: &mut TcpStream, bytes: &[u8], peer: SocketAddr, scratch: &mut Scratch) -> Next {
@@ -161,26 +159,52 @@ async fn exchange(door: &Door, stream: &mut TcpStream, bytes: &[u8], peer: Socke
     let mut client = Client::new(stream, head.http11, keep_alive, site.limits.send_min_rate);
     match road::take(site, &head, peer, &mut client, scratch).await {
         Ended::Answered if client.keep_alive => Next::KeepAlive,
-        Ended::Answered | Ended::Broken => Next::Close,
+        Ended::Answered if head.framing != Framing::None => Next::Close(Unread::Body),
+        Ended::Answered | Ended::Broken => Next::Close(Unread::Nothing),
         Ended::Passed(handover) => {
             let mut prefix = BytesMut::with_capacity(bytes.len() + 64);
             head::rewrite(&head, &mut prefix);
-            Next::Pass(handover, prefix, head.framing)
+            let body = if handover.upgrade { Body::Upgrade } else { Body::Framed(head.framing) };
+            Next::Pass(handover, prefix, body)
+        }
+    }
+}
+
+/// What of a request was not read when its connection ends.
+enum Unread {
+    Nothing,
+    Body,
+}
+
+/// What follows the head of a passed request.
+enum Body {
+    Framed(Framing),
+    /// Another protocol may follow.
+    Upgrade,
+}
+
+impl Body {
+    /// Takes what has arrived of it out of the buffer, and says how much is still to be read.
+    fn split(&self, buffer: &mut BytesMut) -> (BytesMut, Reading) {
+        match self {
+            Body::Framed(Framing::None) => (BytesMut::new(), Reading::Bytes(0)),
+            Body::Framed(Framing::Length(length)) => {
+                let here = usize::try_from(*length).unwrap_or(usize::MAX).min(buffer.len());
+                (buffer.split_to(here), Reading::Bytes(length - here as u64))
+            }
+            Body::Framed(Framing::Chunked) => match head::chunked_end(buffer) {
+                Some(end) => (buffer.split_to(end), Reading::Bytes(0)),
+                None => (buffer.split(), Reading::Everything),
+            },
+            Body::Upgrade => (buffer.split(), Reading::Everything),
         }
     }
 }
 
 /// Lends the connection to pingora for one request; `None` when it does not come back.
-async fn pass(
-    door: &Door,
-    stream: TcpStream,
-    peer: SocketAddr,
-    handover: Handover,
-    mut prefix: BytesMut,
-    body: &[u8],
-) -> Option<TcpStream> {
+async fn pass(door: &Door, loan: Loan, handover: Handover, mut prefix: BytesMut, body: &[u8]) -> Option<TcpStream> {
     prefix.extend_from_slice(body);
-    let mut session = ServerSession::new_http1(Box::new(Loan::new(stream, peer)));
+    let mut session = ServerSession::new_http1(Box::new(loan));
     if let ServerSession::H1(h1) = &mut session {
         h1.set_pipelined_prefix(prefix);
     }

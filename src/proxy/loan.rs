@@ -19,18 +19,31 @@ use tokio::net::TcpStream;
 /// Head and first body bytes leave in one write.
 const WRITE_BUFFER: usize = 16 * 1024;
 
+/// One read takes at most so much: its place is cleared first.
+const READ_AT_MOST: usize = 16 * 1024;
+
+/// How much of what the client sends belongs to this request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reading {
+    /// So many bytes are still to come; what lies behind them is the next request's, and stays in the socket.
+    Bytes(u64),
+    /// Until the borrower has had enough: chunks, or another protocol.
+    Everything,
+}
+
 #[derive(Debug)]
 pub(super) struct Loan {
     stream: BufWriter<TcpStream>,
     socket: Arc<SocketDigest>,
+    reading: Reading,
 }
 
 impl Loan {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, reading: Reading) -> Self {
         let socket = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // Known already: saves a system call.
         let _ = socket.peer_addr.set(Some(PingoraAddr::Inet(peer)));
-        Loan { stream: BufWriter::with_capacity(WRITE_BUFFER, stream), socket: Arc::new(socket) }
+        Loan { stream: BufWriter::with_capacity(WRITE_BUFFER, stream), socket: Arc::new(socket), reading }
     }
 
     pub(super) fn into_inner(self) -> TcpStream {
@@ -40,7 +53,29 @@ impl Loan {
 
 impl AsyncRead for Loan {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.stream.get_mut()).poll_read(cx, buf)
+        let Reading::Bytes(left) = self.reading else { return Pin::new(self.stream.get_mut()).poll_read(cx, buf) };
+        if left == 0 {
+            return self.poll_gone(cx);
+        }
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.remaining()).min(READ_AT_MOST);
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+        let polled = Pin::new(self.stream.get_mut()).poll_read(cx, &mut part);
+        let read = part.filled().len();
+        buf.advance(read);
+        self.reading = Reading::Bytes(left - read as u64);
+        polled
+    }
+}
+
+impl Loan {
+    /// Nothing is left to read for this request: ready only when the client has gone. A next request waits.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut byte = [0; 1];
+        match self.stream.get_ref().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
     }
 }
 

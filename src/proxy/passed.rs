@@ -9,6 +9,7 @@ use crate::origin::{PassedSettings, Server, Upstream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::origin::Kind;
+use engine::store::HIDDEN;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -18,6 +19,7 @@ use semantics::settlement::Failure;
 use semantics::{CacheStatus, Outcome, Timestamp, personal};
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -36,6 +38,7 @@ impl PassedGate {
 pub struct Passed {
     site: Arc<Site>,
     origins: Vec<Arc<Upstream>>,
+    fresh_pools: AtomicU64,
 }
 
 /// One passed request.
@@ -45,6 +48,8 @@ pub struct Passage {
     server: Option<Arc<Server>>,
     slot: Option<OwnedSemaphorePermit>,
     attempts: u8,
+    /// A pooled connection was closed under us: the next one must be new.
+    fresh_next: bool,
     body_received: u64,
     body_started: Option<Timestamp>,
     /// What happened, when it failed.
@@ -61,7 +66,7 @@ fn handed(ctx: &Passage) -> pingora::Result<&Handover> {
 
 impl Passed {
     pub fn new(site: Arc<Site>, origins: Vec<Arc<Upstream>>) -> Self {
-        Passed { site, origins }
+        Passed { site, origins, fresh_pools: AtomicU64::new(0) }
     }
 
     fn upstream(&self, ctx: &Passage) -> pingora::Result<&Arc<Upstream>> {
@@ -137,17 +142,13 @@ impl ProxyHttp for Passed {
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Passage) -> pingora::Result<()> {
-        handed(ctx)?;
+        let keep_alive = handed(ctx)?.keep_alive;
         let limits = &self.site.limits;
         session.set_read_timeout(Some(limits.header_timeout));
         session.set_min_send_rate(Some(limits.send_min_rate));
         session.set_total_drain_timeout(Some(limits.header_timeout));
         // An upload that was answered before its end is not read for ever.
-        session.set_keepalive(if self.site.draining.load(std::sync::atomic::Ordering::Relaxed) {
-            None
-        } else {
-            Some(limits.idle_timeout.as_secs().max(1))
-        });
+        session.set_keepalive(keep_alive.then(|| limits.idle_timeout.as_secs().max(1)));
         Ok(())
     }
 
@@ -178,6 +179,7 @@ impl ProxyHttp for Passed {
         self.take_slot(session, ctx).await?;
         let upstream = self.upstream(ctx)?.clone();
         let server = match &ctx.server {
+            Some(tried) if ctx.fresh_next => Some(tried.clone()),
             Some(tried) => upstream.balance.other(tried).or_else(|| Some(tried.clone())),
             None => upstream.balance.next(),
         };
@@ -187,7 +189,30 @@ impl ProxyHttp for Passed {
             return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the origin may be asked");
         };
         ctx.server = Some(server);
-        Ok(Box::new(self.peer(session, &upstream, address)))
+        let mut peer = self.peer(session, &upstream, address);
+        if ctx.fresh_next {
+            // A pool that no other request knows is empty.
+            peer.group_key = self.fresh_pools.fetch_add(1, Ordering::Relaxed) + 1;
+        }
+        Ok(Box::new(peer))
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Passage,
+        client_reused: bool,
+    ) -> Box<Error> {
+        // Once more only what may be repeated, and only where the connection was closed before it was used (RFC 9112, 9.3.1).
+        if !session.req_header().method.is_idempotent() || session.as_ref().retry_buffer_truncated() || ctx.fresh_next {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(client_reused);
+        }
+        ctx.fresh_next = true;
+        error
     }
 
     fn fail_to_connect(
@@ -273,8 +298,9 @@ impl ProxyHttp for Passed {
         let mut value = Vec::with_capacity(48);
         status.write(&mut value);
         response.append_header(HeaderName::from_static("cache-status"), value.as_slice())?;
-        for name in ["larder-cache-control", "surrogate-control", "x-next-cache-tags"] {
-            response.remove_header(name);
+        // All but what says how fresh the application's own cache was: here it is the application that answers.
+        for name in HIDDEN.iter().filter(|n| **n != "x-nextjs-cache") {
+            response.remove_header(*name);
         }
         for (name, value) in &handover.route.policy.response_headers {
             response.insert_header(name.clone(), value.as_str())?;

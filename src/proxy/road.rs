@@ -70,6 +70,10 @@ pub(super) struct Handover {
     pub(super) scheme: Scheme,
     pub(super) peer: SocketAddr,
     pub(super) started: Timestamp,
+    /// Another protocol is asked for.
+    pub(super) upgrade: bool,
+    /// The connection is to be kept for a next request.
+    pub(super) keep_alive: bool,
 }
 
 /// How a request ended.
@@ -104,9 +108,10 @@ pub(super) async fn take(
         Request { method: head.kind(), scheme, host: &host, path: head.path, query: head.query, fields: &head.fields };
     let facts = Facts::of(&head.fields);
     let route = site.routes.find(head.method, &host, head.path);
+    let keep_alive = client.keep_alive;
     let pass = |why, probe| {
-        let host = host.to_string();
-        Ended::Passed(Box::new(Handover { why, probe, route: route.clone(), host, scheme, peer, started }))
+        let (host, upgrade) = (host.to_string(), facts.upgrade);
+        Ended::Passed(Box::new(Handover { why, probe, route: route.clone(), host, scheme, peer, started, upgrade, keep_alive }))
     };
     if let Err(why) = decision::admit(&request, &facts, &route.policy) {
         if head.method == "PURGE" {

@@ -61,6 +61,7 @@ fn normalise(host: &str, scheme: Scheme) -> Cow<'_, str> {
         Scheme::Https => ":443",
     };
     let host = host.strip_suffix(default).unwrap_or(host);
+    let host = host.strip_suffix('.').unwrap_or(host);
     if host.bytes().any(|b| b.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())
     } else {

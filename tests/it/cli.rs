@@ -45,9 +45,15 @@ async fn check_names_every_fault_with_its_place_and_its_line() {
                 \x20   headers: many\n";
     let (code, said) = check(yaml).await;
     assert_eq!(code, 1, "{said}");
-    for part in
-        ["larder.yaml:3:1:", "lisen: 3", "larder.yaml:7:17:", "10 parsecs", "larder.yaml:10:14:", "headers: many", "3 faults"]
-    {
+    for part in [
+        "larder.yaml:3:1:",
+        "lisen: 3",
+        "larder.yaml:7:17:",
+        "10 parsecs",
+        "larder.yaml:10:14:",
+        "headers: many",
+        "3 faults",
+    ] {
         assert!(said.contains(part), "no `{part}` in\n{said}");
     }
 }
@@ -65,10 +71,10 @@ async fn check_refuses_what_cannot_be_meant() {
         ("store: { memory: { max_size: huge } }\n", vec!["larder.yaml:3:", "huge"]),
         ("server: { trusted_proxies: [everybody] }\n", vec!["larder.yaml:3:", "everybody"]),
         ("admin: { listen: 0.0.0.0:9900 }\n", vec!["larder.yaml:3:", "token"]),
-        ("logging: { level: ${LARDER_IT_UNSET:?say how much} }\n", vec!["larder.yaml:3:"]),
+        ("logging:\n  level: ${LARDER_IT_UNSET:?say how much}\n", vec!["larder.yaml:4:", "say how much"]),
         ("hosts: [[a b]]\n", vec!["larder.yaml:3:", "a b"]),
         ("routes: [\n", vec!["larder.yaml:"]),
-        ("\tlisten: x\n", vec!["larder.yaml:3:"]),
+        ("\tlisten: x\n", vec!["larder.yaml:"]),
     ] {
         let (code, said) = check(&[MINIMAL, yaml].concat()).await;
         assert_eq!(code, 1, "{yaml}{said}");
@@ -141,9 +147,9 @@ async fn arguments_that_make_no_sense_are_refused() {
     let file = Scratch::file("larder.yaml", MINIMAL);
     for (arguments, word) in [
         (vec!["frobnicate"], "frobnicate"),
-        (vec!["serve"], "--origin"),
+        (vec!["serve"], "--config"),
         (vec!["serve", "--config", file.path(), "--origin", "http://127.0.0.1:1"], "--origin"),
-        (vec!["serve", "--origin", "ftp://127.0.0.1"], "ftp"),
+        (vec!["serve", "--origin", "ftp://127.0.0.1"], "http://"),
         (vec!["serve", "--origin", "http://127.0.0.1:1", "--listen", "nowhere"], "nowhere"),
         (vec!["serve", "--frobnicate"], "--frobnicate"),
     ] {
@@ -310,17 +316,18 @@ async fn the_demo_prints_three_addresses_and_serves_them() {
         addresses.iter().all(|address| said.contains(address))
     })
     .await;
-    let site = SocketAddr::from(([127, 0, 0, 1], port));
-    let home = Request::new(site, "GET", "/").await;
+    let ask = |beside: u16, method: &str, path: &str| {
+        let address = SocketAddr::from(([127, 0, 0, 1], port + beside));
+        Request::new(address, method, path).host(&address.to_string())
+    };
+    let home = ask(0, "GET", "/").await;
     home.status(200).header_has("Content-Type", "text/html").cache_status("fwd=uri-miss");
     assert!(home.took >= ms(700), "its origin takes its time");
-    until("the page is kept", async || Request::new(site, "GET", "/").await.is_hit()).await;
-    let origin = SocketAddr::from(([127, 0, 0, 1], port + 2));
-    Request::new(origin, "POST", "/_demo/break").await.status(200);
-    Request::new(origin, "GET", "/").await.status(500);
-    Request::new(site, "GET", "/").await.status(200).at_once();
-    let admin = SocketAddr::from(([127, 0, 0, 1], port + 1));
-    Request::new(admin, "GET", "/").host(&admin.to_string()).await.status(200).header_has("Content-Type", "text/html");
+    until("the page is kept", async || ask(0, "GET", "/").await.is_hit()).await;
+    ask(2, "POST", "/_demo/break").await.status(200);
+    ask(2, "GET", "/").await.status(500);
+    ask(0, "GET", "/").await.status(200).at_once();
+    ask(1, "GET", "/").await.status(200).header_has("Content-Type", "text/html");
     demo.signal("INT");
     assert_eq!(demo.exit().await, 0);
 }

@@ -172,7 +172,9 @@ async fn a_client_cannot_force_a_refresh() {
     origin.page("/p", "v1").cache_control(FRESH);
     let edge = Edge::start(&origin).await;
     edge.stored("/p").await;
-    for (name, value) in [("Cache-Control", "no-cache"), ("Cache-Control", "max-age=0, no-store"), ("Pragma", "no-cache")] {
+    for (name, value) in
+        [("Cache-Control", "no-cache"), ("Cache-Control", "max-age=0, no-store"), ("Pragma", "no-cache")]
+    {
         edge.get("/p").header(name, value).await.is("v1").cache_status("hit");
     }
     assert_eq!(origin.count("/p"), 1);
@@ -194,7 +196,8 @@ async fn browsers_ask_again_for_isr_pages_and_may_be_told_otherwise() {
     let origin = Origin::start().await;
     origin.page("/isr/p", "v1").cache_control("s-maxage=5, stale-while-revalidate");
     origin.page("/own/p", "v1");
-    let own = "  - name: own\n    match: /own/**\n    revalidate: 60s\n    browser_cache_control: \"public, max-age=30\"\n";
+    let own =
+        "  - name: own\n    match: /own/**\n    revalidate: 60s\n    browser_cache_control: \"public, max-age=30\"\n";
     let edge = Edge::with_config(&origin, &[PLAIN, ISR, own].concat()).await;
     for answer in [edge.get("/isr/p").await, edge.stored("/isr/p").await] {
         answer.header("Cache-Control", "public, max-age=0, must-revalidate");
@@ -306,4 +309,20 @@ async fn the_host_is_part_of_the_key_without_case_and_default_port() {
     edge.get("/p").host("SITE.test:80").await.is(HOST).cache_status("hit");
     edge.get("/p").host("other.test").await.is("other.test").cache_status("fwd=uri-miss");
     edge.get("/p").host("site.test:8080").await.is("site.test:8080").cache_status("fwd=uri-miss");
+}
+
+#[tokio::test]
+async fn an_encoded_body_never_reaches_a_client_that_did_not_ask_for_it() {
+    // "hello"; the origin sends it whatever it is asked for.
+    const GZIP: [u8; 25] =
+        [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 0xff, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 7, 0, 0x86, 0xa6, 0x10, 0x36, 5, 0, 0, 0];
+    let origin = Origin::start().await;
+    let encoded = Reply::ok(&GZIP[..]).header("Content-Encoding", "gzip").cache_control(FRESH);
+    origin.answers("/p", encoded.header("Vary", "Accept-Encoding"));
+    let edge = Edge::start(&origin).await;
+    let asking = edge.get("/p").header("Accept-Encoding", "gzip").await;
+    assert!(asking.body == GZIP || asking.text() == "hello", "{asking:?}");
+    for _ in 0..2 {
+        edge.get("/p").await.is("hello").no_header("Content-Encoding");
+    }
 }

@@ -33,7 +33,8 @@ async fn a_failing_page_is_tried_again_after_its_back_off_whatever_the_load() {
     origin.page("/plain", "sorry").status(503);
     origin.page("/asked", "sorry").status(503).header("Retry-After", "5");
     until("both were tried twice", async || {
-        for answer in Crowd::of((0..10).map(|n| edge.get(if n % 2 == 0 { "/plain" } else { "/asked" }))).answers().await {
+        for answer in Crowd::of((0..10).map(|n| edge.get(if n % 2 == 0 { "/plain" } else { "/asked" }))).answers().await
+        {
             answer.status(200).is("good");
         }
         origin.count("/plain") >= 3 && origin.count("/asked") >= 3
@@ -44,6 +45,23 @@ async fn a_failing_page_is_tried_again_after_its_back_off_whatever_the_load() {
         let pause = asked[2].at - asked[1].at;
         assert!(pause >= least, "{path} was tried again after {pause:?}");
     }
+}
+
+#[tokio::test]
+async fn the_back_off_holds_also_where_the_stored_page_may_not_answer() {
+    let origin = Origin::start().await;
+    origin.page("/p", "good").cache_control("s-maxage=1, must-revalidate");
+    let edge = Edge::with_config(&origin, SHORT).await;
+    edge.stored("/p").await;
+    origin.page("/p", "sorry").status(503);
+    until("it was tried twice", async || {
+        edge.get("/p").await;
+        origin.count("/p") >= 3
+    })
+    .await;
+    let asked = origin.requests("/p");
+    let pause = asked[2].at - asked[1].at;
+    assert!(pause >= ms(2990), "it was tried again after {pause:?}");
 }
 
 #[tokio::test]

@@ -17,7 +17,12 @@ async fn echoing() -> Origin {
 async fn a_post_reaches_the_origin_whole_and_its_answer_comes_back() {
     let origin = echoing().await;
     let edge = Edge::start(&origin).await;
-    edge.post("/echo", "name=larder").header("X-Mine", "1").await.status(200).is("name=larder").cache_status("fwd=method");
+    edge.post("/echo", "name=larder")
+        .header("X-Mine", "1")
+        .await
+        .status(200)
+        .is("name=larder")
+        .cache_status("fwd=method");
     let seen = origin.last("/echo");
     assert_eq!((seen.method.as_str(), seen.text().as_str()), ("POST", "name=larder"));
     assert_eq!(seen.field("x-mine").as_deref(), Some("1"));

@@ -75,7 +75,8 @@ async fn a_fill_for_an_isr_route_is_canonical() {
     origin.page("/isr/p", "x");
     let edge = Edge::with_config(&origin, &[PLAIN, ISR, "    forward_headers: [X-Build]\n"].concat()).await;
     let visitor = edge.get("/isr/p").cookie("session=1").header("User-Agent", "Mozilla").header("X-Build", "7");
-    let visitor = visitor.header("Accept-Encoding", "gzip, br").header("If-None-Match", "\"x\"").header("TE", "trailers");
+    let visitor =
+        visitor.header("Accept-Encoding", "gzip, br").header("If-None-Match", "\"x\"").header("TE", "trailers");
     visitor.header("X-Forwarded-For", "1.2.3.4").header("X-Anything", "1").await.status(200);
     let fill = origin.last("/isr/p");
     assert_eq!(fill.method, "GET");
@@ -210,7 +211,9 @@ async fn a_site_is_its_first_host_and_strange_hosts_get_421() {
 #[tokio::test]
 async fn the_host_towards_the_origin_may_be_its_own() {
     let origin = Origin::start().await;
-    origin.everything(|seen| Reply::ok(format!("{} {}", seen.field("host").unwrap(), seen.field("x-forwarded-host").unwrap())));
+    origin.everything(|seen| {
+        Reply::ok(format!("{} {}", seen.field("host").unwrap(), seen.field("x-forwarded-host").unwrap()))
+    });
     let own = "origins:\n  app:\n    servers: [{ url: \"{origin}\" }]\n    host: origin\n";
     let edge = Edge::with_config(&origin, &PLAIN.replace("origin: {origin}\n", own)).await;
     let expected = format!("{} {HOST}", origin.url().trim_start_matches("http://"));

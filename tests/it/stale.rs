@@ -1,7 +1,8 @@
 //! Stale while regenerating, at most one render a window, and what a regeneration may do to a page (semantics 8, 10,
-//! 13-21, 30).
+//! 13-21, 23, 30).
 
 use crate::dsl::{Edge, Origin, PLAIN, Reply, SHORT, ms, until};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
 
 const SOON_STALE: &str = "s-maxage=1, stale-while-revalidate=600";
@@ -265,4 +266,36 @@ async fn a_stale_hit_does_not_delay_the_next_request_on_its_connection() {
     client.send("GET /q HTTP/1.1\r\nHost: site.test\r\n\r\n").await;
     client.response().await.is("q").cache_status("hit");
     assert!(begun.elapsed() < ms(900));
+}
+
+/// What `next start` says of a page that it renders anew behind this answer.
+fn stale_itself(body: &str) -> Reply {
+    Reply::ok(body).cache_control(FRESH).header("x-nextjs-cache", "STALE")
+}
+
+#[tokio::test]
+async fn an_origin_that_answers_with_its_own_stale_page_is_asked_again() {
+    let origin = Origin::start().await;
+    origin.page("/p", "v1").cache_control(SOON_STALE);
+    let edge = Edge::start(&origin).await;
+    edge.stored("/p").await;
+    let asked = AtomicUsize::new(0);
+    origin.dynamic("/p", move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => stale_itself("v1"),
+        _ => Reply::ok("v2").cache_control(FRESH),
+    });
+    edge.until_stale("/p").await.is("v1");
+    edge.until_is("/p", "v2").await.cache_status("hit").no_header("x-nextjs-cache");
+    assert_eq!(origin.count("/p"), 3);
+}
+
+#[tokio::test]
+async fn a_first_page_that_is_stale_at_the_origin_is_never_stored_as_fresh() {
+    let origin = Origin::start().await;
+    origin.answers("/p", stale_itself("v1"));
+    let edge = Edge::start(&origin).await;
+    edge.get("/p").await.is("v1");
+    origin.page("/p", "v2").cache_control(FRESH);
+    // Its lifetime says a minute; the next visit renews it all the same.
+    edge.until_is("/p", "v2").await.cache_status("hit");
 }

@@ -10,14 +10,14 @@ const HOST: &str = "Host: site.test\r\n";
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: site.test\r\n\r\n";
 
 /// Two pages, one of them stored, and short deadlines.
-async fn site(limits: &str) -> (Origin, Edge) {
+async fn site() -> (Origin, Edge) {
     let origin = Origin::start().await;
     origin.page("/p", "page").cache_control(FRESH);
     origin.page("/q", "quick").cache_control(FRESH);
     origin.dynamic("/echo", |seen| Reply::ok(seen.body.clone()));
     origin.page("/smuggled", "you should not see this");
-    let limits = format!("server:\n  limits: {{ idle_timeout: 2s, header_timeout: 2s{limits} }}\n");
-    let edge = Edge::with_config(&origin, &[PLAIN, &limits].concat()).await;
+    let limits = "server:\n  limits: { idle_timeout: 2s, header_timeout: 2s }\n";
+    let edge = Edge::with_config(&origin, &[PLAIN, limits].concat()).await;
     edge.stored("/p").await;
     edge.stored("/q").await;
     (origin, edge)
@@ -46,7 +46,7 @@ fn post(framing: &str, body: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_host_is_one_valid_host() {
-    let (origin, edge) = site("").await;
+    let (origin, edge) = site().await;
     let before = origin.total();
     for lines in [
         "",
@@ -75,7 +75,7 @@ async fn a_host_is_one_valid_host() {
 
 #[tokio::test]
 async fn a_body_has_one_length_or_the_request_is_refused() {
-    let (origin, edge) = site("").await;
+    let (origin, edge) = site().await;
     let chunked = "0\r\n\r\n";
     for (framing, body) in [
         ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", chunked),
@@ -117,7 +117,7 @@ async fn a_body_has_one_length_or_the_request_is_refused() {
 
 #[tokio::test]
 async fn broken_chunks_smuggle_nothing() {
-    let (origin, edge) = site("").await;
+    let (origin, edge) = site().await;
     let framing = "Transfer-Encoding: chunked\r\n";
     for body in [
         "\r\n\r\n",
@@ -142,7 +142,7 @@ async fn broken_chunks_smuggle_nothing() {
 
 #[tokio::test]
 async fn what_a_hit_leaves_unread_is_not_the_next_request() {
-    let (origin, edge) = site("").await;
+    let (origin, edge) = site().await;
     // A body on a GET whose answer is stored.
     let with_body = format!("GET /p HTTP/1.1\r\n{HOST}Content-Length: {}\r\n\r\n{SMUGGLED}", SMUGGLED.len());
     let mut client = edge.raw().await;
@@ -159,7 +159,7 @@ async fn what_a_hit_leaves_unread_is_not_the_next_request() {
 
 #[tokio::test]
 async fn lines_end_in_crlf_and_fields_have_a_colon() {
-    let (origin, edge) = site("").await;
+    let (origin, edge) = site().await;
     let before = origin.total();
     for bytes in [
         "GET /p HTTP/1.1\nHost: site.test\n\n",
@@ -184,7 +184,7 @@ async fn lines_end_in_crlf_and_fields_have_a_colon() {
 
 #[tokio::test]
 async fn request_lines_are_method_target_and_a_known_version() {
-    let (origin, edge) = site("").await;
+    let (origin, edge) = site().await;
     let before = origin.total();
     for (line, code) in [
         ("GET /a b HTTP/1.1", 400),
@@ -221,7 +221,7 @@ async fn request_lines_are_method_target_and_a_known_version() {
 
 #[tokio::test]
 async fn an_absolute_target_is_the_same_page() {
-    let (origin, edge) = site("").await;
+    let (origin, edge) = site().await;
     let mut client = edge.raw().await;
     for target in ["http://site.test/p", "HTTP://SITE.TEST/p", "http://site.test:80/p"] {
         let host = target.split('/').nth(2).unwrap();
@@ -233,7 +233,7 @@ async fn an_absolute_target_is_the_same_page() {
 
 #[tokio::test]
 async fn empty_lines_before_a_request_are_skipped() {
-    let (_origin, edge) = site("").await;
+    let (_origin, edge) = site().await;
     let mut client = edge.raw().await;
     client.send(format!("\r\n\r\nGET /p HTTP/1.1\r\n{HOST}\r\n")).await;
     client.response().await.is("page");
@@ -241,7 +241,7 @@ async fn empty_lines_before_a_request_are_skipped() {
 
 #[tokio::test]
 async fn http_1_0_is_answered_and_closed_unless_it_asks_to_go_on() {
-    let (origin, edge) = site("").await;
+    let (origin, edge) = site().await;
     origin.page("/chunked", "in two parts").cache_control(FRESH).chunked();
     let mut client = edge.raw().await;
     client.send("GET /p HTTP/1.0\r\nHost: site.test\r\n\r\n").await;
@@ -264,7 +264,7 @@ async fn http_1_0_is_answered_and_closed_unless_it_asks_to_go_on() {
 
 #[tokio::test]
 async fn http_1_0_on_the_passed_road_is_closed_too() {
-    let (_origin, edge) = site("").await;
+    let (_origin, edge) = site().await;
     let mut client = edge.raw().await;
     let begun = Instant::now();
     client.send("POST /echo HTTP/1.0\r\nHost: site.test\r\nContent-Length: 4\r\n\r\nbody").await;
@@ -275,7 +275,7 @@ async fn http_1_0_on_the_passed_road_is_closed_too() {
 
 #[tokio::test]
 async fn pipelined_hits_are_answered_in_order() {
-    let (_origin, edge) = site("").await;
+    let (_origin, edge) = site().await;
     let mut client = edge.raw().await;
     let requests: String =
         (0..40).map(|n| format!("GET /{} HTTP/1.1\r\n{HOST}\r\n", if n % 2 == 0 { "p" } else { "q" })).collect();
@@ -287,7 +287,7 @@ async fn pipelined_hits_are_answered_in_order() {
 
 #[tokio::test]
 async fn pipelined_requests_of_all_kinds_are_answered_in_order() {
-    let (origin, edge) = site("").await;
+    let (origin, edge) = site().await;
     origin.page("/cold", "cold").cache_control(FRESH);
     origin.page("/private", "private").cache_control("private");
     let mut client = edge.raw().await;
@@ -307,7 +307,7 @@ async fn pipelined_requests_of_all_kinds_are_answered_in_order() {
 
 #[tokio::test]
 async fn a_request_behind_a_passed_body_is_not_lost() {
-    let (origin, edge) = site("").await;
+    let (origin, edge) = site().await;
     let mut client = edge.raw().await;
     let length = format!("POST /echo HTTP/1.1\r\n{HOST}Content-Length: 3\r\n\r\none");
     let chunked = format!("POST /echo HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n");
@@ -321,7 +321,7 @@ async fn a_request_behind_a_passed_body_is_not_lost() {
 
 #[tokio::test]
 async fn a_request_that_comes_while_a_passed_one_runs_waits_for_its_turn() {
-    let (origin, edge) = site("").await;
+    let (origin, edge) = site().await;
     let hold = origin.page("/slow", "slow").held();
     let mut client = edge.raw().await;
     client.send(format!("DELETE /slow HTTP/1.1\r\n{HOST}\r\n")).await;

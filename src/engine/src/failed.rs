@@ -21,17 +21,19 @@ pub struct Failed {
     /// The origin's own answer, where it sent a whole one.
     pub answer: Option<(Head, Bytes)>,
     pub at: Timestamp,
+    /// Until then it answers requests for its key.
+    pub until: Timestamp,
     /// The origin asked to be left alone for so long (RFC 9110, 10.2.3).
     pub retry_after: Option<Duration>,
 }
 
 impl Failed {
     pub fn plain(failure: Failure, message: impl Into<String>, at: Timestamp) -> Self {
-        Failed { failure, message: message.into(), answer: None, at, retry_after: None }
+        Failed { failure, message: message.into(), answer: None, at, until: at.after(SHARED_FOR), retry_after: None }
     }
 
     /// Whether it still answers requests for its key.
     pub fn holds(&self, now: Timestamp) -> bool {
-        now < self.at.after(SHARED_FOR)
+        now < self.until
     }
 }

@@ -1,11 +1,11 @@
 //! A fill: one GET of Larder's own, from its place in the queue to what it leaves in the store. The same for a miss, a
 //! validation and a background refresh.
 
-use crate::failed::Failed;
+use crate::failed::{Failed, SHARED_FOR};
 use crate::flight::{Landing, Lead};
 use crate::guard::{Known, NOT_STORABLE_FOR, Pass, next_attempt};
 use crate::origin::{Kind, OriginError, OriginRequest, OriginResponse};
-use crate::store::{KeyHash, Standing, StoredResponse};
+use crate::store::{Audience, KeyHash, Standing, StoredResponse};
 use crate::{Engine, OriginLimits, Route, Visit, canonical};
 use http::{HeaderName, HeaderValue};
 use semantics::freshness::Times;
@@ -18,6 +18,9 @@ use tokio::time::{Instant, timeout_at};
 
 mod body;
 mod commit;
+mod decode;
+
+use decode::Encoding;
 
 /// Everything a fill needs, once its flight is claimed.
 pub(crate) struct Job {
@@ -162,7 +165,7 @@ impl Job {
             Fetched::Relay(response, reason) => {
                 drop(pass);
                 self.note_not_storable(reason, false);
-                let opened = self.opened(&response, Vec::new());
+                let opened = self.opened(&response, Audience::Owner, Vec::new());
                 self.lead.relay(Some(opened), reason);
                 self.hand_through(response.body).await
             }
@@ -235,7 +238,11 @@ impl Job {
             Settlement::Store { .. } if self.swaps_components(response) => {
                 self.refuse(NotStorable::ComponentWithoutRsc)
             }
-            Settlement::Store { .. } if is_encoded(response) => self.refuse(NotStorable::Encoded),
+            Settlement::Store { .. } if matches!(decode::of(&response.fields), Encoding::Unknown) => {
+                self.refuse(NotStorable::Encoded)
+            }
+            // The leader may not have asked for this coding: everybody asks for himself.
+            Settlement::Relay(reason) if !matches!(decode::of(&response.fields), Encoding::None) => Settlement::Drop(reason),
             Settlement::Store { .. } if self.too_large(response.length) => self.refuse(NotStorable::TooLarge),
             other => other,
         }
@@ -244,7 +251,6 @@ impl Job {
     /// Not stored after all: a failure where something is stored, else the leader's.
     fn refuse(&self, reason: NotStorable) -> Settlement {
         match (&self.stored, reason) {
-            // Not even the leader's: he may not have asked for this coding. Everybody asks for himself.
             (None, NotStorable::Encoded) => Settlement::Drop(reason),
             (None, _) => Settlement::Relay(reason),
             (Some(_), NotStorable::TooLarge) => Settlement::Fail(Failure::TooLarge),
@@ -282,16 +288,21 @@ impl Job {
         if self.stored.is_none() && matches!(failure, Failure::Status(_)) {
             failed.answer = self.failed_words(response, deadline).await;
         }
-        failed.at = self.engine.clock.now();
+        let now = self.engine.clock.now();
+        let failed = Failed { at: now, until: now.after(SHARED_FOR), ..failed };
         Ending::failed(failed)
     }
 
-    pub(crate) fn fail(mut self, failed: Failed) {
+    pub(crate) fn fail(mut self, mut failed: Failed) {
         let now = failed.at;
         if let Some(stored) = &self.stored {
             self.engine.metrics.refresh_failed(&self.route.name, failed.failure);
             self.log_failure(&failed, now);
             let next = next_attempt(&stored.windows, failed.retry_after, now);
+            if now >= stored.windows.usable_until() {
+                // It may not answer in the origin's place: the failure does, until the next attempt (semantics 31).
+                failed.until = next;
+            }
             if stored.regeneration.failed(failed.failure, now, next, &self.route.metrics.failing) == Standing::Goes {
                 self.engine.store.remove_response(self.hash, stored);
                 self.note_not_storable(NotStorable::Status, false);
@@ -353,11 +364,6 @@ impl Drop for Job {
             stored.regeneration.release_if_in_flight(next_attempt(&stored.windows, None, self.engine.clock.now()));
         }
     }
-}
-
-fn is_encoded(response: &OriginResponse) -> bool {
-    let mut codings = response.fields.get_all(http::header::CONTENT_ENCODING).into_iter();
-    codings.any(|c| !c.as_bytes().trim_ascii().is_empty() && !c.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Retry-After in either of its forms (RFC 9110, 10.2.3).

@@ -198,7 +198,7 @@ impl Engine {
         why: Forward,
         collapsed: bool,
     ) -> Answer {
-        let usable = stored.filter(|s| self.clock.now() < s.windows.error_until.max(s.windows.stale_until));
+        let usable = stored.filter(|s| self.clock.now() < s.windows.usable_until());
         match usable {
             Some(response) => {
                 let status = CacheStatus::StaleAfter { status: failed.failure.status() };

@@ -1,7 +1,7 @@
 //! The engine's behaviour as its callers see it, in virtual time, against a model of an origin. The numbers in the
 //! comments are the items of semantics.md.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests")]
 
 mod support;
 

@@ -92,7 +92,7 @@ fn decide_stored(windows: &Windows, failing_until: Option<Timestamp>, now: Times
         return Decision::Reuse { ttl, failing: false };
     }
     let failing = failing_until.is_some_and(|until| now < until);
-    if failing && now < windows.error_until.max(windows.stale_until) {
+    if failing && now < windows.usable_until() {
         return Decision::Reuse { ttl, failing: true };
     }
     if now < windows.stale_until {

@@ -34,6 +34,11 @@ pub struct Windows {
 }
 
 impl Windows {
+    /// Until when it may answer in the place of a failing origin, one way or the other.
+    pub fn usable_until(&self) -> Timestamp {
+        self.error_until.max(self.stale_until)
+    }
+
     /// Current age (RFC 9111, 4.2.3).
     pub fn age(&self, now: Timestamp) -> Duration {
         self.age_at_generation + now.since(self.generated)

@@ -34,7 +34,7 @@ pub enum NotStorable {
     HostLimit,
     /// `text/x-component` in answer to a request without `RSC` (semantics 46).
     ComponentWithoutRsc,
-    /// A content coding that the fill did not ask for: it would reach clients that did not either (semantics 47).
+    /// A content coding that cannot be undone: it would reach clients that did not ask for it (semantics 47).
     Encoded,
 }
 

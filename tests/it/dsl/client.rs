@@ -149,7 +149,7 @@ async fn read(io: &mut Buffered, method: &str) -> io::Result<Response> {
 async fn read_head(io: &mut Buffered) -> io::Result<Response> {
     let Some(head) = io.head().await? else { return Err(io::ErrorKind::UnexpectedEof.into()) };
     let (first, lines) = split_head(&head);
-    let code = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    let code = first.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
     let code = code.ok_or_else(|| io::Error::other(format!("status line `{first}`")))?;
     Ok(Response { code, lines, ..Response::default() })
 }

@@ -180,6 +180,7 @@ pub fn split_head(head: &str) -> (String, Lines) {
 
 /// All values of a field, joined as one.
 pub fn joined(lines: &Lines, name: &str) -> Option<String> {
-    let values: Vec<&str> = lines.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect();
+    let values: Vec<&str> =
+        lines.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect();
     (!values.is_empty()).then(|| values.join(", "))
 }

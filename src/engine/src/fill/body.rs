@@ -1,11 +1,12 @@
 //! A fill's body: collected for the store while watchers read along, or handed through when it is not to be stored.
 
+use super::decode::{self, Coding, Encoding, Undecodable};
 use super::{Ending, Job, Storable};
 use crate::failed::{BODY_AT_MOST, Failed};
 use crate::flight::{Landing, Opened};
 use crate::guard::Pass;
 use crate::origin::{Body, OriginError, OriginResponse};
-use crate::store::{Head, HeadBuilder};
+use crate::store::{Audience, Head, HeadBuilder};
 use bytes::{Bytes, BytesMut};
 use semantics::settlement::Failure;
 use semantics::storability::NotStorable;
@@ -22,9 +23,10 @@ impl Job {
         pass: Pass,
     ) -> Result<Landing, Ending> {
         let placed = self.place(&storable.nominated);
-        if self.stored.is_none() {
-            self.lead.also(placed.hash);
-            let opened = self.opened(&storable.response, placed.variant.clone());
+        let encoding = decode::of(&storable.response.fields);
+        // What must be decoded first is seen when it is whole.
+        if self.stored.is_none() && matches!(encoding, Encoding::None) {
+            let opened = self.opened(&storable.response, Audience::Watchers, placed.variant.clone());
             self.lead.open(opened);
         }
         let mut size = 0;
@@ -39,11 +41,31 @@ impl Job {
                 }
             }
             if size > self.engine.store.settings().max_object {
+                if !matches!(encoding, Encoding::None) && self.stored.is_none() {
+                    return Err(Ending::Dropped(NotStorable::TooLarge));
+                }
                 return self.overflow(storable.response.body, pass).await;
             }
         }
-        let body = join(self.lead.collected(), size);
+        let mut body = join(self.lead.collected(), size);
+        if let Encoding::Known(coding) = encoding {
+            body = self.decoded(body, coding).await?;
+            decode::decoded_fields(&mut storable.response.fields);
+        }
         self.commit(&storable, placed, body)
+    }
+
+    /// A body without its coding. Off the async workers: it may be large.
+    async fn decoded(&self, body: Bytes, coding: Coding) -> Result<Bytes, Ending> {
+        let most = self.engine.store.settings().max_object;
+        let (failure, message) = match tokio::task::spawn_blocking(move || decode::decode(&body, coding, most)).await {
+            Ok(Ok(body)) => return Ok(body),
+            Ok(Err(Undecodable::TooLarge)) if self.stored.is_none() => return Err(Ending::Dropped(NotStorable::TooLarge)),
+            Ok(Err(Undecodable::TooLarge)) => (Failure::TooLarge, "the new version is larger than `max_object`"),
+            Ok(Err(Undecodable::Broken)) => (Failure::Malformed, "the origin's answer is not encoded as it says"),
+            Err(_) => (Failure::Internal, "decoding the answer failed"),
+        };
+        Err(Ending::failed(Failed::plain(failure, message, self.engine.clock.now())))
     }
 
     fn check<T>(&self, next: Result<Result<T, OriginError>, tokio::time::error::Elapsed>) -> Result<T, Ending> {
@@ -101,19 +123,29 @@ impl Job {
                 return None;
             }
         }
-        let head = self.head(&response, Some(body.len() as u64), None);
+        let head = self.head(&response, Audience::Watchers, Some(body.len() as u64), None);
         Some((head, body.freeze()))
     }
 
-    pub(super) fn opened(&self, response: &OriginResponse, variant: Vec<(String, Option<Vec<u8>>)>) -> Opened {
-        Opened { head: self.head(response, response.length, None), length: response.length, variant }
+    pub(super) fn opened(
+        &self,
+        response: &OriginResponse,
+        audience: Audience,
+        variant: Vec<(String, Option<Vec<u8>>)>,
+    ) -> Opened {
+        Opened { head: self.head(response, audience, response.length, None), length: response.length, variant }
     }
 
-    pub(super) fn head(&self, response: &OriginResponse, length: Option<u64>, etag: Option<http::HeaderValue>) -> Head {
+    pub(super) fn head(
+        &self,
+        response: &OriginResponse,
+        audience: Audience,
+        length: Option<u64>, etag: Option<http::HeaderValue>) -> Head {
         HeadBuilder {
             status: response.status,
             fields: &response.fields,
             policy: &self.route.policy,
+            audience,
             length,
             etag,
             date: crate::fill::commit::http_date(self.engine.clock.now()),

@@ -5,7 +5,7 @@ use crate::failed::Failed;
 use crate::flight::Landing;
 use crate::guard::next_attempt;
 use crate::origin::{Kind, OriginResponse};
-use crate::store::{KeyHash, Regeneration, Slot, StoredResponse, VarySpec};
+use crate::store::{Audience, KeyHash, Regeneration, Slot, StoredResponse, VarySpec};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use semantics::freshness::{self, Times};
@@ -25,7 +25,7 @@ pub(super) struct Placed {
 impl Job {
     /// The place of a response with these nominated fields: the primary key, or a variant's. A URL's nominated fields
     /// only grow: varying on more than one response asks for is always right (RFC 9111, 4.1), and never ambiguous.
-    pub(super) fn place(&self, nominated: &[String]) -> Placed {
+    pub(super) fn place(&mut self, nominated: &[String]) -> Placed {
         let known = match self.engine.store.get(self.primary, &self.key) {
             Some(Slot::Varies(spec)) => Some(spec),
             _ => None,
@@ -41,6 +41,10 @@ impl Job {
         let mut key = Vec::new();
         semantics::key::write_variant(&mut key, &self.key, &variant);
         let hash = self.engine.hasher.hash(&key);
+        // First the flight can be found at the variant, then visitors are sent there.
+        if self.stored.is_none() {
+            self.lead.also(hash);
+        }
         let spec = known.filter(|s| s.names == names).unwrap_or_else(|| {
             let spec = Arc::new(VarySpec { key: self.key.clone(), names, variants: Default::default() });
             self.engine.store.put(self.primary, Slot::Varies(spec.clone()));
@@ -84,7 +88,7 @@ impl Job {
         let times = Times { requested: storable.requested, responded: storable.responded, completed: now };
         let etag = self.made_up_etag(response, &body);
         self.tell_stripped_cookies(response);
-        let head = self.head(response, Some(body.len() as u64), etag);
+        let head = self.head(response, Audience::Store, Some(body.len() as u64), etag);
         let replaces = self.stored.is_some();
         let windows =
             freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times, replaces);
@@ -137,6 +141,7 @@ impl Job {
             status: old.head.status(),
             fields: &fields,
             policy: &self.route.policy,
+            audience: Audience::Store,
             length: Some(old.body.len() as u64),
             etag: (!fields.contains_key(http::header::ETAG))
                 .then(|| made_up(&old.body))

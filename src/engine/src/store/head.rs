@@ -19,8 +19,8 @@ pub struct Head {
     hidden: Box<[u8]>,
 }
 
-/// Fields about this connection or this delivery, never stored (RFC 9110, 7.6.1; RFC 9111, 3.1). Age is told anew.
-const NOT_STORED: [&str; 9] = [
+/// Fields about this connection or this delivery, never stored (RFC 9110, 7.6.1; RFC 9111, 3.1).
+const NOT_STORED: [&str; 8] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -29,11 +29,10 @@ const NOT_STORED: [&str; 9] = [
     "transfer-encoding",
     "upgrade",
     "content-length",
-    "age",
 ];
 
 /// What is meant for caches, or says what another cache did (semantics 41, 50).
-const HIDDEN: [&str; 8] = [
+pub const HIDDEN: [&str; 8] = [
     "surrogate-control",
     "larder-cache-control",
     "cache-tag",
@@ -50,12 +49,25 @@ pub struct HeadBuilder<'a> {
     /// The origin's fields.
     pub fields: &'a HeaderMap,
     pub policy: &'a Policy,
+    pub audience: Audience,
     /// Of the body; `None` while it is still on its way.
     pub length: Option<u64>,
     /// A validator of Larder's own, where the origin gave none.
     pub etag: Option<HeaderValue>,
     /// Added when the origin sent no Date (RFC 9110, 6.6.1).
     pub date: HeaderValue,
+}
+
+/// Who is to get it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Whoever asks, from the store: what is one visitor's is taken out, browsers are told what the route says, and Age is
+    /// told anew with every answer.
+    Store,
+    /// The same while it comes, with the origin's own Age.
+    Watchers,
+    /// The one who asked: he gets what the origin says to him.
+    Owner,
 }
 
 impl HeadBuilder<'_> {
@@ -86,15 +98,20 @@ impl HeadBuilder<'_> {
 
     fn place(&self, name: &HeaderName) -> Place {
         let name = name.as_str();
-        if NOT_STORED.contains(&name) {
+        if NOT_STORED.contains(&name) || (name == "age" && self.audience == Audience::Store) {
             return Place::Nowhere;
         }
-        if name == "set-cookie" && self.policy.set_cookie == SetCookie::Strip {
+        let shared = self.audience != Audience::Owner;
+        if name == "set-cookie" && shared && self.policy.set_cookie == SetCookie::Strip {
             return Place::Nowhere;
         }
-        let replaced = (name == "cache-control" && self.policy.browser_cache_control.is_some())
+        let replaced = (name == "cache-control" && self.browser_cache_control().is_some())
             || self.policy.response_headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
         if replaced || HIDDEN.contains(&name) { Place::Hidden } else { Place::Wire }
+    }
+
+    fn browser_cache_control(&self) -> Option<&str> {
+        self.policy.browser_cache_control.as_deref().filter(|_| self.audience != Audience::Owner)
     }
 
     fn write_own(&self, wire: &mut Vec<u8>) {
@@ -107,7 +124,7 @@ impl HeadBuilder<'_> {
         if let Some(etag) = &self.etag {
             line(wire, "etag", etag.as_bytes());
         }
-        if let Some(browser) = &self.policy.browser_cache_control {
+        if let Some(browser) = self.browser_cache_control() {
             line(wire, "cache-control", browser.as_bytes());
         }
         for (name, value) in &self.policy.response_headers {

@@ -4,7 +4,7 @@ mod head;
 mod memory;
 mod response;
 
-pub use head::{Head, HeadBuilder};
+pub use head::{Audience, HIDDEN, Head, HeadBuilder};
 pub use memory::{Memory, Settings, Slot, Usage};
 pub use response::{MAX_VARIANTS, Regeneration, Standing, StoredResponse, VarySpec};
 

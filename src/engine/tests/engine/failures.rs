@@ -123,7 +123,7 @@ async fn retry_after_may_be_a_date() {
     world.visit("/p", &[]).await.is("v1");
     world.advance(secs(10)).await;
     let until = time::http_date(world.now().after(secs(100)));
-    world.origin.on("/p", answer(503, &[("retry-after", &until)], "sorry"));
+    world.origin.on("/p", answer(503, &[("retry-after", until.as_str())], "sorry"));
     world.visit("/p", &[]).await.is("v1");
     world.advance(secs(99)).await;
     world.visit("/p", &[]).await.is("v1");

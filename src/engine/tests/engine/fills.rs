@@ -30,7 +30,7 @@ async fn a_fresh_page_is_answered_without_the_origin() {
     world.visit("/p", &[]).await.is("v1");
     world.advance(millis(3_500)).await;
     let seen = world.visit("/p", &[]).await;
-    assert_eq!(seen.is("v1").cache_status, "larder; hit; ttl=6");
+    assert_eq!(seen.is("v1").cache_status, "larder; hit; ttl=7");
     world.advance(millis(6_499)).await;
     world.visit("/p", &[]).await.is("v1").was(Outcome::Hit);
     assert_eq!(world.origin.asked("/p"), 1);

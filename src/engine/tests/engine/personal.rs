@@ -107,10 +107,7 @@ async fn the_routers_fields_are_keyed_and_carried_together() {
     let tree = [("rsc", "1"), ("next-router-state-tree", "%5B%5D"), ("next-url", "/from"), ("x-other", "1")];
     world.visit("/isr/p?_rsc=abc", &tree).await.is("component");
     let asked = world.origin.last("/isr/p");
-    assert_eq!(
-        asked.names(),
-        ["accept", "accept-encoding", "next-router-state-tree", "next-url", "rsc", "user-agent"]
-    );
+    assert_eq!(asked.names(), ["accept", "accept-encoding", "next-router-state-tree", "next-url", "rsc", "user-agent"]);
     assert_eq!(asked.target, "/isr/p?_rsc=abc");
     world.visit("/isr/p", &[]).await.is("document").was(Outcome::Miss);
     world.visit("/isr/p?_rsc=abc", &tree).await.is("component").was(Outcome::Hit);

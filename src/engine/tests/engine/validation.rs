@@ -128,7 +128,8 @@ async fn a_304_that_says_private_ends_the_sharing() {
 async fn a_304_without_a_date_starts_a_whole_window() {
     let world = World::new();
     let date = time::http_date(world.now());
-    world.origin.on("/p", validated("v1").cache_control("s-maxage=90, stale-while-revalidate=600").field("date", &date));
+    let lifetime = "s-maxage=90, stale-while-revalidate=600";
+    world.origin.on("/p", validated("v1").cache_control(lifetime).field("date", &date));
     world.visit("/p", &[]).await.is("v1");
     world.advance(secs(100)).await;
     world.origin.on("/p", not_modified(&[]));
@@ -137,4 +138,18 @@ async fn a_304_without_a_date_starts_a_whole_window() {
     world.visit("/p", &[]).await.is("v1").was(Outcome::Hit);
     world.advance(secs(80)).await;
     world.visit("/p", &[]).await.is("v1").was(Outcome::Hit);
+}
+
+/// What an origin says instead of confirming the page is for whoever waits for it (RFC 9111, 4.3.3).
+#[tokio::test(start_paused = true)]
+async fn where_the_stored_page_may_not_answer_the_origins_own_answer_does() {
+    for directive in ["no-cache", "s-maxage=10, must-revalidate"] {
+        for (status, body) in [(302, "log in"), (401, "who is it"), (403, "no"), (418, "teapot"), (503, "at noon")] {
+            let world = stale(&validated("v1").cache_control(directive)).await;
+            world.origin.on("/p", answer(status, &[("location", "/login")], body));
+            let seen = world.visit("/p", &[]).await;
+            assert_eq!((seen.status, seen.body.as_str()), (status, body), "{directive}");
+            assert_eq!(seen.field("location"), Some("/login"), "{directive}, {status}");
+        }
+    }
 }

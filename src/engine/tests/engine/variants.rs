@@ -213,6 +213,15 @@ async fn what_only_larder_may_say_is_not_carried_because_an_answer_varies_by_it(
     }
 }
 
+/// The first fill of an ISR page does not carry what nobody nominated yet: its answer is not his who sent it.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_stored_is_not_given_to_a_visitor_whom_it_does_not_suit() {
+    let world = World::new();
+    world.origin.on_each("/isr/p", |request| localised(request).cache_control("private").into());
+    world.visit("/isr/p", &language("de")).await.is("in de").by(How::Passed);
+    world.visit("/isr/p", &language("en")).await.is("in en").by(How::Passed);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_told_apart_is_not_stored() {
     let many = (0..17).map(|n| format!("x-{n}")).collect::<Vec<_>>().join(", ");

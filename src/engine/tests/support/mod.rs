@@ -117,9 +117,10 @@ impl World {
 
     /// Lets every task go as far as it gets without time passing.
     pub async fn settle(&self) {
-        for _ in 0..64 {
+        for _ in 0..32 {
             tokio::task::yield_now().await;
         }
+        self.time.sync();
     }
 
     /// Waits until no fill runs.

@@ -140,7 +140,11 @@ impl Reply {
         self
     }
 
-    pub(super) fn respond(self, asked: Ticket, feed: Option<mpsc::UnboundedReceiver<Result<Bytes, Failure>>>) -> OriginResponse {
+    pub(super) fn respond(
+        self,
+        asked: Ticket,
+        feed: Option<mpsc::UnboundedReceiver<Result<Bytes, Failure>>>,
+    ) -> OriginResponse {
         let mut fields = HeaderMap::new();
         for (name, value) in &self.fields {
             fields.append(HeaderName::try_from(name.as_str()).unwrap(), HeaderValue::try_from(value.as_str()).unwrap());

@@ -264,6 +264,8 @@ impl World {
             probe.verdict(response.status, &response.fields);
         }
         let mut seen = Seen::new(how, response.status.as_u16(), said, at);
+        let text = |v: &HeaderValue| String::from_utf8_lossy(v.as_bytes()).into_owned();
+        seen.fields = response.fields.iter().map(|(n, v)| (n.as_str().to_owned(), text(v))).collect();
         let mut body = Vec::new();
         seen.broken = loop {
             match response.body.chunk(PATIENCE).await {
