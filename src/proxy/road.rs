@@ -111,7 +111,17 @@ pub(super) async fn take(
     let keep_alive = client.keep_alive;
     let pass = |why, probe| {
         let (host, upgrade) = (host.to_string(), facts.upgrade);
-        Ended::Passed(Box::new(Handover { why, probe, route: route.clone(), host, scheme, peer, started, upgrade, keep_alive }))
+        Ended::Passed(Box::new(Handover {
+            why,
+            probe,
+            route: route.clone(),
+            host,
+            scheme,
+            peer,
+            started,
+            upgrade,
+            keep_alive,
+        }))
     };
     if let Err(why) = decision::admit(&request, &facts, &route.policy) {
         if head.method == "PURGE" {

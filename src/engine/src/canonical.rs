@@ -35,7 +35,10 @@ pub(crate) fn request(visit: &Visit<'_>, nominated: &[String], carry: Carry, kin
         fields.add("cookie", &cookies);
     }
     fields.add_if_absent(header::USER_AGENT, USER_AGENT);
-    fields.add_if_absent(header::ACCEPT, "*/*");
+    // Where Accept selects among variants, its absence is a value too.
+    if !nominated.iter().any(|n| n == "accept") {
+        fields.add_if_absent(header::ACCEPT, "*/*");
+    }
     fields.0.retain(|(n, _)| n != header::ACCEPT_ENCODING);
     fields.add_if_absent(header::ACCEPT_ENCODING, "identity");
     let target = match &visit.query {
@@ -54,7 +57,11 @@ pub(crate) fn request(visit: &Visit<'_>, nominated: &[String], carry: Carry, kin
 
 /// The same for a refresh: the nominated fields are the stored response's, not those of the visitor who came by.
 pub(crate) fn refresh(visit: &Visit<'_>, stored: &StoredResponse, kind: Kind) -> OriginRequest {
-    let mut request = request(visit, &[], Carry::KeyOnly, kind);
+    let names: Vec<String> = stored.variant.iter().map(|(n, _)| n.clone()).collect();
+    let mut request = request(visit, &names, Carry::KeyOnly, kind);
+    for name in names.iter().filter_map(|n| HeaderName::try_from(n.as_str()).ok()) {
+        request.remove(&name);
+    }
     for (name, value) in &stored.variant {
         let (Ok(name), Some(value)) = (HeaderName::try_from(name.as_str()), value) else { continue };
         if let Ok(value) = HeaderValue::from_bytes(value) {

@@ -3,9 +3,9 @@
 
 use crate::failed::{Failed, SHARED_FOR};
 use crate::flight::{Landing, Lead};
-use crate::guard::{Known, NOT_STORABLE_FOR, Pass, next_attempt};
+use crate::guard::{Pass, next_attempt};
 use crate::origin::{Kind, OriginError, OriginRequest, OriginResponse};
-use crate::store::{Audience, KeyHash, Standing, StoredResponse};
+use crate::store::{Audience, KeyHash, StoredResponse};
 use crate::{Engine, OriginLimits, Route, Visit, canonical};
 use http::{HeaderName, HeaderValue};
 use semantics::freshness::Times;
@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 mod body;
 mod commit;
 mod decode;
+mod ending;
 
 use decode::Encoding;
 
@@ -118,9 +119,10 @@ impl Job {
 
     /// The same fill, with these fields in its request.
     pub(crate) fn carrying(mut self, fields: Vec<(HeaderName, HeaderValue)>) -> Job {
-        for (name, value) in fields {
-            self.request.set(name, value);
+        for (name, _) in &fields {
+            self.request.remove(name);
         }
+        self.request.fields.extend(fields);
         self
     }
 
@@ -161,11 +163,11 @@ impl Job {
     async fn attempt(&mut self, deadline: Instant, pass: Pass) -> Result<Landing, Ending> {
         match self.fetch_honest(deadline).await? {
             Fetched::Storable(storable) => self.receive(storable, deadline, pass).await,
-            Fetched::Freshen(response, times) => Ok(Landing::Freshened(self.freshen(&response, &times))),
+            Fetched::Freshen(response, times) => self.freshen(&response, &times).map(Landing::Freshened),
             Fetched::Relay(response, reason) => {
                 drop(pass);
                 self.note_not_storable(reason, false);
-                let opened = self.opened(&response, Audience::Owner, Vec::new());
+                let opened = self.opened(&response, Audience::Owner, self.nominated_by(&response));
                 self.lead.relay(Some(opened), reason);
                 self.hand_through(response.body).await
             }
@@ -181,8 +183,11 @@ impl Job {
             if self.request.kind != Kind::Refresh || !fetched.is_stale() {
                 break;
             }
-            drop(fetched);
-            tokio::time::sleep(honesty::pause(rendered_in)).await;
+            let again = Instant::now() + honesty::pause(rendered_in);
+            if again >= deadline {
+                break;
+            }
+            tokio::time::sleep_until(again).await;
             fetched = self.fetch_settled(deadline).await?;
         }
         Ok(fetched)
@@ -242,7 +247,9 @@ impl Job {
                 self.refuse(NotStorable::Encoded)
             }
             // The leader may not have asked for this coding: everybody asks for himself.
-            Settlement::Relay(reason) if !matches!(decode::of(&response.fields), Encoding::None) => Settlement::Drop(reason),
+            Settlement::Relay(reason) if !matches!(decode::of(&response.fields), Encoding::None) => {
+                Settlement::Drop(reason)
+            }
             Settlement::Store { .. } if self.too_large(response.length) => self.refuse(NotStorable::TooLarge),
             other => other,
         }
@@ -280,80 +287,19 @@ impl Job {
         length.is_some_and(|l| l > self.engine.store.settings().max_object as u64)
     }
 
-    /// A failed answer, with the origin's own words if nothing is stored that could answer instead.
+    /// A failed answer, with the origin's own words if nothing is stored that may answer instead (RFC 9111, 4.3.3).
     async fn failure_answer(&self, failure: Failure, response: OriginResponse, deadline: Instant) -> Ending {
         let message = format!("the origin answered {}", response.status);
         let retry_after = retry_after(&response, self.engine.clock.now());
         let mut failed = Failed { retry_after, ..Failed::plain(failure, message, self.engine.clock.now()) };
-        if self.stored.is_none() && matches!(failure, Failure::Status(_)) {
+        let now = self.engine.clock.now();
+        let unusable = self.stored.as_ref().is_none_or(|s| now >= s.windows.usable_until());
+        if unusable && matches!(failure, Failure::Status(_)) {
             failed.answer = self.failed_words(response, deadline).await;
         }
         let now = self.engine.clock.now();
         let failed = Failed { at: now, until: now.after(SHARED_FOR), ..failed };
         Ending::failed(failed)
-    }
-
-    pub(crate) fn fail(mut self, mut failed: Failed) {
-        let now = failed.at;
-        if let Some(stored) = &self.stored {
-            self.engine.metrics.refresh_failed(&self.route.name, failed.failure);
-            self.log_failure(&failed, now);
-            let next = next_attempt(&stored.windows, failed.retry_after, now);
-            if now >= stored.windows.usable_until() {
-                // It may not answer in the origin's place: the failure does, until the next attempt (semantics 31).
-                failed.until = next;
-            }
-            if stored.regeneration.failed(failed.failure, now, next, &self.route.metrics.failing) == Standing::Goes {
-                self.engine.store.remove_response(self.hash, stored);
-                self.note_not_storable(NotStorable::Status, false);
-            }
-        } else if self.route.may_log(now) {
-            tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = %failed.message, "no page: the origin failed and nothing is stored");
-        }
-        let failed = Arc::new(failed);
-        self.engine.verdicts.note(self.hash, Known::Failed(failed.clone()));
-        self.lead.land(Landing::Failed(failed));
-    }
-
-    fn log_failure(&self, failed: &Failed, now: Timestamp) {
-        if self.route.may_log(now) {
-            tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = %failed.message, "regeneration failed: the stored page stays and is tried again later");
-        }
-    }
-
-    fn shed(self, message: &str) {
-        let now = self.engine.clock.now();
-        let retry_after = Some(Duration::from_secs(1));
-        self.fail(Failed { retry_after, ..Failed::plain(Failure::Shed, message, now) });
-    }
-
-    fn not_storable(mut self, reason: NotStorable) {
-        self.note_not_storable(reason, false);
-        self.lead.land(Landing::NotStorable(reason));
-    }
-
-    /// Found out by a personal visitor's own request.
-    pub(crate) fn not_storable_for_visitor(mut self, reason: NotStorable) {
-        self.note_not_storable(reason, true);
-        self.lead.land(Landing::NotStorable(reason));
-    }
-
-    fn drop_stored(self, reason: NotStorable) {
-        if let Some(stored) = &self.stored {
-            self.engine.store.remove_response(self.hash, stored);
-        }
-        self.not_storable(reason);
-    }
-
-    fn note_not_storable(&self, reason: NotStorable, personal_only: bool) {
-        let now = self.engine.clock.now();
-        self.engine.metrics.uncacheable(&self.route.name, reason);
-        let blocked = matches!(reason, NotStorable::NoStore | NotStorable::Private);
-        if blocked && self.route.policy.is_isr() && self.route.first_block() {
-            tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = reason.as_str(), "the origin's Cache-Control keeps pages of this route out of the cache; `override_origin: true` stores them all the same");
-        }
-        let until = now.after(NOT_STORABLE_FOR);
-        self.engine.verdicts.note(self.hash, Known::NotStorable { reason, until, personal_only });
     }
 }
 

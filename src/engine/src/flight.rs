@@ -270,6 +270,11 @@ impl Lead {
         });
     }
 
+    /// Every key at which this flight is found.
+    pub fn keys(&self) -> &[KeyHash] {
+        &self.keys
+    }
+
     /// Waits until the watchers of a relay have read enough. `false`: nobody reads any more.
     pub async fn has_room(&self) -> bool {
         loop {

@@ -26,6 +26,7 @@ use guard::{Gate, GateSettings, Verdicts};
 use metrics::RouteMetrics;
 use origin::{Kind, Origin, OriginId};
 use parking_lot::Mutex;
+use semantics::storability::NotStorable;
 use semantics::{
     CacheStatus, Decision, Facts, Forward, Policy, Request, Selection, Timestamp, decision, personal, query,
 };
@@ -207,7 +208,7 @@ impl Engine {
 
     /// Decides what can be decided at once: this is the hit path. Starts the background refresh of a stale page.
     pub fn begin(self: &Arc<Self>, visit: &Visit<'_>, now: Timestamp) -> Step {
-        match self.store.get(visit.hash, visit.key) {
+        match self.store.get(visit.hash, visit.key, now) {
             Some(Slot::Response(response)) => self.step(visit, Some(&response), now),
             Some(Slot::Varies(_)) => {
                 let selected = self.select(visit);
@@ -242,7 +243,8 @@ impl Engine {
 
     /// Looks up, following Vary to the variant.
     pub(crate) fn select(&self, visit: &Visit<'_>) -> Selected {
-        let spec = match self.store.get(visit.hash, visit.key) {
+        let now = self.clock.now();
+        let spec = match self.store.get(visit.hash, visit.key, now) {
             Some(Slot::Varies(spec)) => spec,
             Some(Slot::Response(response)) => {
                 return Selected { hash: visit.hash, stored: Some(response), nominated: Vec::new() };
@@ -253,7 +255,7 @@ impl Engine {
         let mut key = Vec::with_capacity(visit.key.len() + 64);
         semantics::key::write_variant(&mut key, visit.key, &values);
         let hash = self.hasher.hash(&key);
-        let stored = match self.store.get(hash, &key) {
+        let stored = match self.store.get(hash, &key, now) {
             Some(Slot::Response(response)) => Some(response),
             _ => None,
         };
@@ -265,7 +267,7 @@ impl Engine {
         let selected = self.select(visit);
         let Some(lead) = self.flights.lead(selected.hash) else {
             // A client waits for a fill of the same key already: that one renews it.
-            response.regeneration.release(self.clock.now().after(Duration::from_secs(1)));
+            response.regeneration.release_if_in_flight(self.clock.now().after(Duration::from_secs(1)));
             return;
         };
         let request = canonical::refresh(visit, response, Kind::Refresh);
@@ -295,10 +297,19 @@ impl Visit<'_> {
         personal::judge(self.request, self.facts, &self.route.policy, nominated) == personal::Personal::Yes
     }
 
-    /// Whether an answer that may not be shared may still be given to the visitor whose visit caused the fill.
-    pub(crate) fn owns_answer(&self, nominated: &[String]) -> bool {
+    /// Whether an answer that is not stored may still be given to the visitor whose visit caused the fill (semantics 4):
+    /// nothing that he sent was left out of it, and it is in his language, so to say (`suits`).
+    pub(crate) fn owns(&self, reason: NotStorable, nominated: &[String]) -> bool {
+        use NotStorable::{CloseDelimited, TooLarge, VaryPersonal, VaryUnmatchable};
+        let isr = self.route.policy.is_isr();
         let whole_query = self.query == self.request.query.filter(|q| !q.is_empty());
-        !self.is_personal(nominated) && (whole_query || !self.route.policy.is_isr())
+        match reason {
+            // Nobody's in particular.
+            TooLarge | CloseDelimited => true,
+            // Of an ISR fill, not even what his browser says was his.
+            VaryPersonal | VaryUnmatchable if isr => false,
+            _ => !self.is_personal(nominated) && (whole_query || !isr),
+        }
     }
 }
 

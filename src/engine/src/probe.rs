@@ -29,10 +29,11 @@ impl Probe {
     pub fn verdict(&mut self, status: StatusCode, fields: &HeaderMap) {
         let Some(job) = self.job.take() else { return };
         let now = job.engine.clock.now();
-        if storability::verdict(status) == Verdict::Sick {
-            let failure = Failure::Status(status.as_u16());
-            job.fail(Failed::plain(failure, format!("the origin answered {status}"), now));
-            return;
+        match storability::verdict(status) {
+            // His own conditional was met: that says nothing of the page. Whoever waits starts over.
+            Verdict::NotModified => return,
+            Verdict::Sick => return job.his_failure(),
+            _ => {}
         }
         match storability::judge(status, fields, &job.route.policy, now, false) {
             Ok(nominated) => {
@@ -45,9 +46,14 @@ impl Probe {
 
     /// It never came to an answer.
     pub fn failed(&mut self, failure: Failure, message: &str) {
-        if let Some(job) = self.job.take() {
-            let now = job.engine.clock.now();
-            job.fail(Failed::plain(failure, message, now));
+        let Some(job) = self.job.take() else { return };
+        match failure {
+            // The origin was not even asked: it would be no different for anybody else.
+            Failure::Connect | Failure::Shed => {
+                let now = job.engine.clock.now();
+                job.fail(Failed::plain(failure, message, now));
+            }
+            _ => job.his_failure(),
         }
     }
 

@@ -58,18 +58,18 @@ impl Engine {
         if let Some(answer) = self.without_waiting(visit, &selected, now) {
             return Some(answer);
         }
+        let known = self.verdicts.get(selected.hash, now).is_some();
         let (watcher, lead) = self.flights.join_or_lead(selected.hash);
         let role = if lead.is_some() { Role::Led } else { Role::Followed };
         if let Some(lead) = lead {
-            // Between the look-up and the claim another fill may have landed: look again.
+            // Between the look-up and the claim another fill may have landed: look again, and start over if it did.
             let again = self.select(visit);
-            if let Some(answer) = self.without_waiting(visit, &again, self.clock.now()) {
-                return Some(answer);
-            }
-            if again.hash != selected.hash {
+            let stored = |s: &Selected| s.stored.as_ref().map(Arc::as_ptr);
+            let verdict = self.verdicts.get(selected.hash, self.clock.now()).is_some();
+            if again.hash != selected.hash || stored(&again) != stored(&selected) || (verdict && !known) {
                 return None;
             }
-            if let Some(probe) = self.lead(visit, &again, lead) {
+            if let Some(probe) = self.lead(visit, &selected, lead) {
                 return Some(Answer::Pass(Forward::Request, Some(probe)));
             }
         }
@@ -155,7 +155,9 @@ impl Engine {
                 let status = CacheStatus::Forwarded { why, status: None, stored: !collapsed, collapsed };
                 Some(Answer::Stream { opened, watcher, status })
             }
-            Sight::Relay(opened, _) if role == Role::Led && visit.owns_answer(&selected.nominated) => {
+            Sight::Relay(opened, reason)
+                if role == Role::Led && visit.owns(reason, &selected.nominated) && suits(visit, &opened.variant) =>
+            {
                 let status = CacheStatus::Forwarded { why, status: None, stored: false, collapsed: false };
                 Some(Answer::Stream { opened, watcher, status })
             }

@@ -115,6 +115,16 @@ pub fn is_added_by_proxies(name: &str) -> bool {
         || ["x-forwarded-", "cf-", "fastly-", "x-amzn-", "x-amz-cf-", "x-b3-"].iter().any(|p| has_prefix(name, p))
 }
 
+/// Fields that no fill takes from a visitor, even where Vary nominates them: how his message travelled, what is said of
+/// the way by which it came, and what is not for visitors to say.
+pub fn is_never_on_a_fill(name: &str) -> bool {
+    is_connection_level(name)
+        || is_framework_internal(name)
+        || has_prefix(name, "x-forwarded-")
+        || name.eq_ignore_ascii_case("forwarded")
+        || name.eq_ignore_ascii_case("via")
+}
+
 /// Fields by which frameworks talk to themselves. They never come from outside (semantics 52): removed on both roads.
 pub fn is_framework_internal(name: &str) -> bool {
     const INTERNAL: [&str; 14] = [

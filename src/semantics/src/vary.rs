@@ -3,6 +3,7 @@
 use crate::cache_control::commas;
 use crate::key;
 use crate::message::Request;
+use crate::personal;
 use crate::policy::Policy;
 
 /// A response nominates at most this many fields that are not keyed anyway (our choice: each one multiplies variants).
@@ -57,6 +58,8 @@ fn nomination(name: &str, policy: &Policy) -> Nomination {
         "authorization" if !policy.keys_header(name) => Nomination::Personal("authorization"),
         "user-agent" if !policy.keys_header(name) => Nomination::Personal("user-agent"),
         _ if policy.keys_header(name) => Nomination::Settled,
+        // Ours to say, or never sent on a fill: the same for everybody, whatever a visitor sends.
+        _ if personal::is_never_on_a_fill(name) => Nomination::Settled,
         // Without `RSC` a fill sends none of them, so they are absent on both sides.
         _ if key::GROUP.contains(&name) => Nomination::Settled,
         _ => Nomination::Varies,

@@ -8,7 +8,7 @@ mod reply;
 
 pub use client::{Crowd, HOST, Raw, Request, Response};
 pub use edge::{Edge, Larder, PLAIN, SHORT, Scratch};
-pub use origin::{Hold, Origin, Seen, Tap};
+pub use origin::{Origin, Seen};
 pub use reply::Reply;
 
 use std::io;

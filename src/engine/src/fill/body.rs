@@ -25,7 +25,7 @@ impl Job {
         let placed = self.place(&storable.nominated);
         let encoding = decode::of(&storable.response.fields);
         // What must be decoded first is seen when it is whole.
-        if self.stored.is_none() && matches!(encoding, Encoding::None) {
+        if self.stored.is_none() && placed.settled && matches!(encoding, Encoding::None) {
             let opened = self.opened(&storable.response, Audience::Watchers, placed.variant.clone());
             self.lead.open(opened);
         }
@@ -60,7 +60,9 @@ impl Job {
         let most = self.engine.store.settings().max_object;
         let (failure, message) = match tokio::task::spawn_blocking(move || decode::decode(&body, coding, most)).await {
             Ok(Ok(body)) => return Ok(body),
-            Ok(Err(Undecodable::TooLarge)) if self.stored.is_none() => return Err(Ending::Dropped(NotStorable::TooLarge)),
+            Ok(Err(Undecodable::TooLarge)) if self.stored.is_none() => {
+                return Err(Ending::Dropped(NotStorable::TooLarge));
+            }
             Ok(Err(Undecodable::TooLarge)) => (Failure::TooLarge, "the new version is larger than `max_object`"),
             Ok(Err(Undecodable::Broken)) => (Failure::Malformed, "the origin's answer is not encoded as it says"),
             Err(_) => (Failure::Internal, "decoding the answer failed"),
@@ -115,9 +117,7 @@ impl Job {
     pub(super) async fn failed_words(&self, mut response: OriginResponse, deadline: Instant) -> Option<(Head, Bytes)> {
         let patience = self.limits().settings.between_bytes.min(Duration::from_secs(5));
         let mut body = BytesMut::new();
-        while let Ok(Ok(Some(chunk))) =
-            timeout_at(deadline, response.body.chunk(patience)).await.map(|next| next.inspect_err(|_| body.clear()))
-        {
+        while let Some(chunk) = timeout_at(deadline, response.body.chunk(patience)).await.ok()?.ok()? {
             body.extend_from_slice(&chunk);
             if body.len() > BODY_AT_MOST {
                 return None;
@@ -140,7 +140,9 @@ impl Job {
         &self,
         response: &OriginResponse,
         audience: Audience,
-        length: Option<u64>, etag: Option<http::HeaderValue>) -> Head {
+        length: Option<u64>,
+        etag: Option<http::HeaderValue>,
+    ) -> Head {
         HeadBuilder {
             status: response.status,
             fields: &response.fields,

@@ -7,10 +7,13 @@ use crate::guard::next_attempt;
 use crate::origin::{Kind, OriginResponse};
 use crate::store::{Audience, KeyHash, Regeneration, Slot, StoredResponse, VarySpec};
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use semantics::freshness::{self, Times};
-use semantics::policy::SetCookie;
+use semantics::policy::{OnUncacheable, SetCookie};
 use semantics::settlement::{Failure, may_be_empty};
+use semantics::storability::{self, NotStorable};
+use semantics::vary::{self, Vary};
 use semantics::{Field, Method, Request, Timestamp, Windows, honesty};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
@@ -20,14 +23,21 @@ pub(super) struct Placed {
     pub(super) key: Box<[u8]>,
     pub(super) hash: KeyHash,
     pub(super) variant: Vec<(String, Option<Vec<u8>>)>,
+    /// Stands at the primary key when the response varies.
+    spec: Option<Arc<VarySpec>>,
+    /// Others with the same nominated fields find their variants already: nothing stored becomes unreachable by this one.
+    pub(super) settled: bool,
 }
 
 impl Job {
     /// The place of a response with these nominated fields: the primary key, or a variant's. A URL's nominated fields
     /// only grow: varying on more than one response asks for is always right (RFC 9111, 4.1), and never ambiguous.
+    ///
+    /// What is stored stays reachable until the new response is whole: only where nothing is, visitors are told at once.
     pub(super) fn place(&mut self, nominated: &[String]) -> Placed {
-        let known = match self.engine.store.get(self.primary, &self.key) {
-            Some(Slot::Varies(spec)) => Some(spec),
+        let slot = self.engine.store.get(self.primary, &self.key, self.engine.clock.now());
+        let known = match &slot {
+            Some(Slot::Varies(spec)) => Some(spec.clone()),
             _ => None,
         };
         let mut names = known.as_ref().map(|s| s.names.clone()).unwrap_or_default();
@@ -35,25 +45,47 @@ impl Job {
         names.sort_unstable();
         names.dedup();
         if names.is_empty() {
-            return Placed { key: self.key.clone(), hash: self.primary, variant: Vec::new() };
+            let (key, hash) = (self.key.clone(), self.primary);
+            return Placed { key, hash, variant: Vec::new(), spec: None, settled: true };
         }
         let variant = self.sent_values(&names);
         let mut key = Vec::new();
         semantics::key::write_variant(&mut key, &self.key, &variant);
         let hash = self.engine.hasher.hash(&key);
-        // First the flight can be found at the variant, then visitors are sent there.
-        if self.stored.is_none() {
+        let unchanged = known.filter(|s| s.names == names);
+        let settled = unchanged.is_some() || slot.is_none();
+        let spec = unchanged
+            .unwrap_or_else(|| Arc::new(VarySpec { key: self.key.clone(), names, variants: Default::default() }));
+        if settled && self.stored.is_none() {
+            // First the flight can be found at the variant, then visitors are sent there.
             self.lead.also(hash);
+            if slot.is_none() {
+                self.engine.store.put(self.primary, Slot::Varies(spec.clone()), self.engine.clock.now());
+            }
         }
-        let spec = known.filter(|s| s.names == names).unwrap_or_else(|| {
-            let spec = Arc::new(VarySpec { key: self.key.clone(), names, variants: Default::default() });
-            self.engine.store.put(self.primary, Slot::Varies(spec.clone()));
-            spec
-        });
-        if let Some(oldest) = spec.admit(hash) {
+        Placed { key: key.into_boxed_slice(), hash, variant, spec: Some(spec), settled }
+    }
+
+    /// Makes a stored variant findable, and lets the oldest one go when there are too many.
+    fn publish(&self, placed: &Placed) {
+        let Some(spec) = &placed.spec else { return };
+        let now = self.engine.clock.now();
+        let there = self.engine.store.get(self.primary, &self.key, now);
+        if !matches!(&there, Some(Slot::Varies(known)) if Arc::ptr_eq(known, spec)) {
+            self.engine.store.put(self.primary, Slot::Varies(spec.clone()), now);
+        }
+        if let Some(oldest) = spec.admit(placed.hash) {
             self.engine.store.remove(oldest);
         }
-        Placed { key: key.into_boxed_slice(), hash, variant }
+    }
+
+    /// The fields that an answer nominates, as this fill sent them: who sent others would have got another answer.
+    pub(super) fn nominated_by(&self, response: &OriginResponse) -> Vec<(String, Option<Vec<u8>>)> {
+        let lines = response.fields.get_all(http::header::VARY).into_iter().map(HeaderValue::as_bytes);
+        match vary::parse(lines, &self.route.policy) {
+            Vary::Fields(names) => self.sent_values(&names),
+            Vary::Unmatchable | Vary::Personal(_) => Vec::new(),
+        }
     }
 
     /// The nominated fields as this fill sent them.
@@ -92,6 +124,7 @@ impl Job {
         let replaces = self.stored.is_some();
         let windows =
             freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times, replaces);
+        self.publish(&placed);
         let stored = Arc::new(StoredResponse {
             key: placed.key,
             head,
@@ -102,7 +135,7 @@ impl Job {
             variant: placed.variant.into_boxed_slice(),
             regeneration: Regeneration::default(),
         });
-        self.keep(placed.hash, &stored, &response.fields);
+        self.keep(placed.hash, &stored, &response.fields, windows);
         Ok(Landing::Stored(stored))
     }
 
@@ -120,21 +153,15 @@ impl Job {
         }
     }
 
-    /// A 304: the same body for another window, its fields brought up to date (RFC 9111, 3.2 and 4.3.4).
-    pub(super) fn freshen(&mut self, response: &OriginResponse, times: &Times) -> Arc<StoredResponse> {
+    /// A 304: the same body for another window, its fields brought up to date (RFC 9111, 3.2 and 4.3.4). What the fields
+    /// then say of storing it counts as for any other answer.
+    pub(super) fn freshen(&mut self, response: &OriginResponse, times: &Times) -> Result<Arc<StoredResponse>, Ending> {
         let Some(old) = self.stored.clone() else {
             unreachable!("a 304 is settled as Freshen only against a stored response")
         };
-        let mut fields = old.head.origin_fields();
-        for name in response.fields.keys() {
-            if *name != http::header::CONTENT_LENGTH {
-                fields.remove(name);
-            }
-        }
-        for (name, value) in &response.fields {
-            if *name != http::header::CONTENT_LENGTH {
-                fields.append(name, value.clone());
-            }
+        let fields = merged(&old, response, times);
+        if let Err(reason) = storability::judge(old.head.status(), &fields, &self.route.policy, times.responded, true) {
+            return Err(self.became_uncacheable(reason));
         }
         let windows = freshness::windows(old.head.status().as_u16(), &fields, &self.route.policy, times, true);
         let builder = crate::store::HeadBuilder {
@@ -158,18 +185,27 @@ impl Job {
             variant: old.variant.clone(),
             regeneration: Regeneration::default(),
         });
-        self.keep(self.hash, &stored, &response.fields);
-        stored
+        self.keep(self.hash, &stored, &response.fields, windows);
+        Ok(stored)
     }
 
-    fn keep(&mut self, hash: KeyHash, stored: &Arc<StoredResponse>, fields: &HeaderMap) {
+    fn became_uncacheable(&self, reason: NotStorable) -> Ending {
+        if self.route.policy.on_uncacheable == OnUncacheable::Drop {
+            return Ending::Dropped(reason);
+        }
+        let message = "the origin's 304 says that the page may not be stored any more";
+        Ending::failed(Failed::plain(Failure::Uncacheable(reason), message, self.engine.clock.now()))
+    }
+
+    /// `windows`: as they would be if the answer was as fresh as it says.
+    fn keep(&mut self, hash: KeyHash, stored: &Arc<StoredResponse>, fields: &HeaderMap, windows: Windows) {
         self.claimed = false;
         if self.request.kind == Kind::Refresh && honesty::is_stale(fields) {
             // Asked as often as it may be: the next regeneration starts after the usual pause.
-            stored.regeneration.release(next_attempt(&stored.windows, None, stored.windows.generated));
+            stored.regeneration.release(next_attempt(&windows, None, windows.generated));
         }
         self.engine.verdicts.forget(self.hash);
-        self.engine.store.put(hash, Slot::Response(stored.clone()));
+        self.engine.store.put(hash, Slot::Response(stored.clone()), self.engine.clock.now());
     }
 
     /// A cookie that is stripped is told of once a route: somebody may wait for it (semantics 11).
@@ -177,7 +213,7 @@ impl Job {
         if self.route.policy.set_cookie != SetCookie::Strip {
             return;
         }
-        for line in response.fields.get_all(http::header::SET_COOKIE) {
+        for line in response.fields.get_all(SET_COOKIE) {
             self.engine.metrics.cookie_stripped(&self.route.name);
             let name = line.as_bytes().split(|b| *b == b'=').next().unwrap_or_default();
             let name = String::from_utf8_lossy(name).into_owned();
@@ -192,6 +228,22 @@ impl Job {
         let wanted = self.route.policy.is_isr() && response.status == http::StatusCode::OK;
         (wanted && !response.fields.contains_key(http::header::ETAG)).then(|| made_up(body))
     }
+}
+
+/// The stored fields with those of a 304 in their place. A cookie is nobody's, and the new Date counts from now.
+fn merged(old: &StoredResponse, response: &OriginResponse, times: &Times) -> HeaderMap {
+    let mut fields = old.head.origin_fields();
+    let news = || response.fields.iter().filter(|(n, _)| **n != CONTENT_LENGTH && **n != SET_COOKIE);
+    for (name, _) in news() {
+        fields.remove(name);
+    }
+    if !response.fields.contains_key(DATE) {
+        fields.insert(DATE, http_date(times.responded));
+    }
+    for (name, value) in news() {
+        fields.append(name, value.clone());
+    }
+    fields
 }
 
 fn made_up(body: &[u8]) -> HeaderValue {

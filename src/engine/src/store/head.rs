@@ -20,16 +20,8 @@ pub struct Head {
 }
 
 /// Fields about this connection or this delivery, never stored (RFC 9110, 7.6.1; RFC 9111, 3.1).
-const NOT_STORED: [&str; 8] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "content-length",
-];
+const NOT_STORED: [&str; 8] =
+    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length"];
 
 /// What is meant for caches, or says what another cache did (semantics 41, 50).
 pub const HIDDEN: [&str; 8] = [

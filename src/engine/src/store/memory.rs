@@ -4,6 +4,7 @@ use super::KeyHash;
 use super::response::{StoredResponse, VarySpec};
 use lru::LruCache;
 use parking_lot::Mutex;
+use semantics::Timestamp;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -63,9 +64,17 @@ impl Hasher for AsIs {
     }
 }
 
-type Shard = Mutex<LruCache<KeyHash, Slot, BuildHasherDefault<AsIs>>>;
+/// What is kept of a key, and when it was last asked for.
+struct Kept {
+    slot: Slot,
+    used: Timestamp,
+}
+
+type Shard = Mutex<LruCache<KeyHash, Kept, BuildHasherDefault<AsIs>>>;
 
 const SHARDS: usize = 64;
+/// Of many entries, the oldest of so many shards is old enough.
+const LOOKED_AT: usize = 8;
 
 /// How much is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,28 +109,25 @@ impl Memory {
     }
 
     /// What stands at this key, and notes its use. A different key with the same hash is a miss.
-    pub fn get(&self, hash: KeyHash, key: &[u8]) -> Option<Slot> {
+    pub fn get(&self, hash: KeyHash, key: &[u8], now: Timestamp) -> Option<Slot> {
         let mut shard = self.shard(hash).lock();
-        shard.get(&hash).filter(|slot| slot.key() == key).cloned()
+        let kept = shard.get_mut(&hash).filter(|kept| kept.slot.key() == key)?;
+        kept.used = now;
+        Some(kept.slot.clone())
     }
 
     /// Puts a response or a vary specification at its key, in the place of what was there, and evicts for room.
-    pub fn put(&self, hash: KeyHash, slot: Slot) {
+    pub fn put(&self, hash: KeyHash, slot: Slot, now: Timestamp) {
         let cost = slot.cost();
         if cost > self.settings.max_size {
             self.remove(hash);
             return;
         }
-        let replaced = self.shard(hash).lock().put(hash, slot);
+        // Counted before it can be seen: who evicts it at once takes off no more than was put on.
         self.bytes.fetch_add(cost, Ordering::Relaxed);
-        match replaced {
-            Some(old) => {
-                self.bytes.fetch_sub(old.cost(), Ordering::Relaxed);
-            }
-            None => {
-                self.entries.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        let replaced = self.shard(hash).lock().put(hash, Kept { slot, used: now });
+        self.forget(replaced.as_ref());
         self.make_room(hash);
     }
 
@@ -134,7 +140,8 @@ impl Memory {
     /// Removes this very response; a newer one in its place stays.
     pub fn remove_response(&self, hash: KeyHash, response: &Arc<StoredResponse>) {
         let mut shard = self.shard(hash).lock();
-        let same = matches!(shard.peek(&hash), Some(Slot::Response(stored)) if Arc::ptr_eq(stored, response));
+        let same =
+            matches!(shard.peek(&hash).map(|k| &k.slot), Some(Slot::Response(stored)) if Arc::ptr_eq(stored, response));
         let removed = if same { shard.pop(&hash) } else { None };
         drop(shard);
         self.forget(removed.as_ref());
@@ -153,35 +160,36 @@ impl Memory {
         &self.shards[shard_of(hash)]
     }
 
-    /// Evicts the least recently used of this shard, then of the next ones, until the budget holds. Keys are spread
-    /// evenly, so one shard's oldest is about as old as any other's.
-    fn make_room(&self, hash: KeyHash) {
-        let first = shard_of(hash);
-        let mut empty = 0;
-        let mut at = first;
-        while self.bytes.load(Ordering::Relaxed) > self.settings.max_size && empty < SHARDS {
-            let mut shard = self.shards[at].lock();
-            // What was just put in stays.
-            let evicted = match shard.peek_lru() {
-                Some((oldest, _)) if *oldest != hash => shard.pop_lru(),
-                _ => None,
-            };
-            drop(shard);
-            match evicted {
-                Some((_, slot)) => {
-                    self.forget(Some(&slot));
-                    self.evictions.fetch_add(1, Ordering::Relaxed);
-                    empty = 0;
-                }
-                None => empty += 1,
-            }
-            at = (at + 1) % SHARDS;
+    /// Evicts what was not asked for longest, until the budget holds. What was just put in stays.
+    fn make_room(&self, newest: KeyHash) {
+        let mut from = shard_of(newest);
+        while self.bytes.load(Ordering::Relaxed) > self.settings.max_size {
+            let Some(shard) = self.oldest_shard(from, newest) else { return };
+            let evicted = self.shards[shard].lock().pop_lru();
+            self.forget(evicted.as_ref().map(|(_, kept)| kept));
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+            from = (from + LOOKED_AT) % SHARDS;
         }
     }
 
-    fn forget(&self, slot: Option<&Slot>) {
-        if let Some(slot) = slot {
-            self.bytes.fetch_sub(slot.cost(), Ordering::Relaxed);
+    /// The shard whose oldest entry is the oldest. Of many entries a few shards tell enough; of few, all are asked.
+    fn oldest_shard(&self, from: usize, newest: KeyHash) -> Option<usize> {
+        let many = self.entries.load(Ordering::Relaxed) > SHARDS * 32;
+        let oldest = |count: usize| {
+            let shards = (0..count).map(|i| (from + i) % SHARDS);
+            let ages = shards.filter_map(|at| {
+                let shard = self.shards[at].lock();
+                let (hash, kept) = shard.peek_lru()?;
+                (*hash != newest).then_some((kept.used, at))
+            });
+            ages.min().map(|(_, at)| at)
+        };
+        if many { oldest(LOOKED_AT).or_else(|| oldest(SHARDS)) } else { oldest(SHARDS) }
+    }
+
+    fn forget(&self, kept: Option<&Kept>) {
+        if let Some(kept) = kept {
+            self.bytes.fetch_sub(kept.slot.cost(), Ordering::Relaxed);
             self.entries.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -181,9 +181,8 @@ impl VarySpec {
     /// Notes a variant, and returns one that has to go.
     pub fn admit(&self, variant: KeyHash) -> Option<KeyHash> {
         let mut variants = self.variants.lock();
-        if variants.contains(&variant) {
-            return None;
-        }
+        // What is filled again goes to the end: the one that nobody asked for longest goes first.
+        variants.retain(|v| *v != variant);
         variants.push_back(variant);
         if variants.len() > MAX_VARIANTS { variants.pop_front() } else { None }
     }

@@ -2,6 +2,7 @@
 
 use crate::support::{Setup, World, answer, page, secs};
 use semantics::Outcome;
+use std::time::Duration;
 
 fn small(max_size: usize) -> World {
     World::with(Setup { max_size, ..Setup::default() })
@@ -67,6 +68,7 @@ async fn a_page_that_is_visited_stays_and_pages_that_are_not_go() {
         let path = format!("/isr/{n}");
         world.origin.on(&path, page("x".repeat(500)));
         world.visit(&path, &[]).await;
+        world.advance(Duration::from_millis(1)).await;
         if n % 100 == 0 {
             for path in &popular {
                 world.visit(path, &[]).await.was(Outcome::Hit);
@@ -85,8 +87,10 @@ async fn among_few_large_pages_the_oldest_goes_first() {
         let path = format!("/isr/{n}");
         world.origin.on(&path, page("x".repeat(9_000)));
         world.visit(&path, &[]).await.was(Outcome::Miss);
+        world.advance(Duration::from_millis(1)).await;
         // The first one is the most popular.
         world.visit("/isr/0", &[]).await.was(Outcome::Hit);
+        world.advance(Duration::from_millis(1)).await;
     }
     world.visit("/isr/5", &[]).await.was(Outcome::Hit);
     world.visit("/isr/4", &[]).await.was(Outcome::Hit);

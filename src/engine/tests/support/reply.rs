@@ -41,7 +41,7 @@ pub struct Reply {
     body: Bytes,
     framing: Framing,
     last: Last,
-    delay: Duration,
+    pub(crate) delay: Duration,
     between: Duration,
     pieces: usize,
     /// Whether the body counts as work of the origin: what is handed through does not.

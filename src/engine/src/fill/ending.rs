@@ -1,0 +1,92 @@
+//! How a fill ends without a new version: what is remembered of its key, and what those who wait are told.
+
+use super::Job;
+use crate::failed::{Failed, SHARED_FOR};
+use crate::flight::Landing;
+use crate::guard::{Known, NOT_STORABLE_FOR, next_attempt};
+use crate::store::Standing;
+use semantics::Timestamp;
+use semantics::settlement::Failure;
+use semantics::storability::NotStorable;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Job {
+    pub(crate) fn fail(mut self, mut failed: Failed) {
+        let now = failed.at;
+        if let Some(stored) = self.stored.clone() {
+            self.engine.metrics.refresh_failed(&self.route.name, failed.failure);
+            self.log_failure(&failed, now);
+            let next = next_attempt(&stored.windows, failed.retry_after, now);
+            if now >= stored.windows.usable_until() {
+                // It may not answer in the origin's place: the failure does, until the next attempt (semantics 31).
+                failed.until = next;
+            }
+            let failing = &self.route.metrics.failing;
+            if stored.regeneration.failed(failed.failure, now, next, failing) == Standing::Goes {
+                return self.drop_stored(NotStorable::Status);
+            }
+        } else if self.route.may_log(now) {
+            tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = %failed.message, "no page: the origin failed and nothing is stored");
+        }
+        let failed = Arc::new(failed);
+        self.note(&Known::Failed(failed.clone()));
+        self.lead.land(Landing::Failed(failed));
+    }
+
+    fn log_failure(&self, failed: &Failed, now: Timestamp) {
+        if self.route.may_log(now) {
+            tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = %failed.message, "regeneration failed: the stored page stays and is tried again later");
+        }
+    }
+
+    pub(super) fn shed(self, message: &str) {
+        let now = self.engine.clock.now();
+        let retry_after = Some(Duration::from_secs(1));
+        self.fail(Failed { retry_after, ..Failed::plain(Failure::Shed, message, now) });
+    }
+
+    fn not_storable(mut self, reason: NotStorable) {
+        self.note_not_storable(reason, false);
+        self.lead.land(Landing::NotStorable(reason));
+    }
+
+    /// Found out by a personal visitor's own request.
+    pub(crate) fn not_storable_for_visitor(mut self, reason: NotStorable) {
+        self.note_not_storable(reason, true);
+        self.lead.land(Landing::NotStorable(reason));
+    }
+
+    /// A personal visitor's own request failed: it may be his cookie that the origin cannot bear. Others who are personal
+    /// ask for themselves, under the cap; an anonymous visitor starts a fill.
+    pub(crate) fn his_failure(mut self) {
+        let until = self.engine.clock.now().after(SHARED_FOR);
+        self.note(&Known::NotStorable { reason: NotStorable::Status, until, personal_only: true });
+        self.lead.land(Landing::NotStorable(NotStorable::Status));
+    }
+
+    /// Remembers something of every key at which this fill is found.
+    fn note(&self, known: &Known) {
+        for hash in self.lead.keys() {
+            self.engine.verdicts.note(*hash, known.clone());
+        }
+    }
+
+    pub(super) fn drop_stored(self, reason: NotStorable) {
+        if let Some(stored) = &self.stored {
+            self.engine.store.remove_response(self.hash, stored);
+        }
+        self.not_storable(reason);
+    }
+
+    pub(super) fn note_not_storable(&self, reason: NotStorable, personal_only: bool) {
+        let now = self.engine.clock.now();
+        self.engine.metrics.uncacheable(&self.route.name, reason);
+        let blocked = matches!(reason, NotStorable::NoStore | NotStorable::Private);
+        if blocked && self.route.policy.is_isr() && self.route.first_block() {
+            tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = reason.as_str(), "the origin's Cache-Control keeps pages of this route out of the cache; `override_origin: true` stores them all the same");
+        }
+        let until = now.after(NOT_STORABLE_FOR);
+        self.note(&Known::NotStorable { reason, until, personal_only });
+    }
+}
