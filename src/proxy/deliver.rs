@@ -156,13 +156,16 @@ impl<'c> Client<'c> {
         self.end_head(status, &mut tail);
         self.send(&mut [IoSlice::new(opened.head.wire()), IoSlice::new(&tail)]).await?;
         if !bodiless {
-            self.copy(&mut watcher, chunked).await?;
+            self.copy(&mut watcher, opened.length).await?;
         }
         Ok(Sent { status: code.as_u16() })
     }
 
-    async fn copy(&mut self, watcher: &mut Watcher, chunked: bool) -> io::Result<()> {
-        loop {
+    /// With a known length the last byte is the end: the client has everything, whatever the fill still does.
+    async fn copy(&mut self, watcher: &mut Watcher, length: Option<u64>) -> io::Result<()> {
+        let chunked = length.is_none() && self.http11;
+        let mut left = length.unwrap_or(u64::MAX);
+        while left > 0 {
             let next = tokio::select! {
                 next = watcher.chunk() => next,
                 () = gone(self.stream) => return Err(io::ErrorKind::ConnectionAborted.into()),
@@ -174,12 +177,16 @@ impl<'c> Client<'c> {
                     let parts = &mut [IoSlice::new(size.as_bytes()), IoSlice::new(&chunk), IoSlice::new(b"\r\n")];
                     self.send(parts).await?;
                 }
-                Ok(Some(chunk)) => self.send(&mut [IoSlice::new(&chunk)]).await?,
+                Ok(Some(chunk)) => {
+                    self.send(&mut [IoSlice::new(&chunk)]).await?;
+                    left = left.saturating_sub(chunk.len() as u64);
+                }
                 Ok(None) if chunked => return self.send(&mut [IoSlice::new(b"0\r\n\r\n")]).await,
                 Ok(None) => return Ok(()),
                 Err(failure) => return Err(io::Error::other(failure.as_str())),
             }
         }
+        Ok(())
     }
 
     /// A failed first generation: the origin's own words where it sent some, else ours.

@@ -100,7 +100,7 @@ impl Job {
             query: None,
             fields: &fields,
         };
-        semantics::vary::nominated(names, &request)
+        vary::nominated(names, &request)
     }
 
     /// Stores a whole answer.

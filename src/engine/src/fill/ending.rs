@@ -15,7 +15,6 @@ impl Job {
     pub(crate) fn fail(mut self, mut failed: Failed) {
         let now = failed.at;
         if let Some(stored) = self.stored.clone() {
-            self.engine.metrics.refresh_failed(&self.route.name, failed.failure);
             self.log_failure(&failed, now);
             let next = next_attempt(&stored.windows, failed.retry_after, now);
             if now >= stored.windows.usable_until() {
@@ -23,7 +22,9 @@ impl Job {
                 failed.until = next;
             }
             let failing = &self.route.metrics.failing;
-            if stored.regeneration.failed(failed.failure, now, next, failing) == Standing::Goes {
+            let standing = stored.regeneration.failed(failed.failure, now, next, failing);
+            self.engine.metrics.refresh_failed(&self.route.name, failed.failure);
+            if standing == Standing::Goes {
                 return self.drop_stored(NotStorable::Status);
             }
         } else if self.route.may_log(now) {
