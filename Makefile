@@ -28,10 +28,12 @@ check: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# Seeds, floods and faults: what takes long. About 15 minutes.
+# Seeds, properties, kills and fuzzed bytes; then floods, faults and memory on the release binary. About 20 minutes.
 test-long: setup-bench
+	LARDER_SEEDS=10000 cargo test --workspace --test simulation
+	PROPTEST_CASES=20000 cargo test --workspace --test cache_control --test targeted --test injective_keys --test never_fresher
+	cargo test --test long
 	cargo build --release --bin larder
-	LARDER_SEEDS=10000 PROPTEST_CASES=20000 cargo test --release -p semantics -p engine
 	benches/compare/herd.py --only larder
 	benches/compare/sick.py --only larder
 	benches/compare/memory.py

@@ -5,17 +5,14 @@ mod address;
 mod build;
 mod fault;
 mod lint;
-mod net;
-pub mod pattern;
 #[allow(dead_code, reason = "a key that may only have its default is checked, and never read")]
 mod raw;
 mod tree;
 
 pub use fault::{Fault, Faults, Location};
-pub use net::IpNet;
-pub use pattern::Matcher;
 
-use crate::{origin, proxy};
+use crate::origin;
+use crate::proxy::{self, IpNet, Matcher};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;

@@ -4,6 +4,7 @@
 //! that comes in pieces gets a timer of its own.
 
 use super::Passed;
+use super::chunks::{Broken, Chunks};
 use super::deliver::Client;
 use super::head::{self, Framing, Refusal};
 use super::listen::Ticket;
@@ -61,10 +62,14 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAd
             Next::Refuse(refusal) => return refuse(&door.site, &mut stream, refusal).await,
             Next::Pass(handover, prefix, body) => {
                 buffer.advance(end);
-                let (early, reading) = body.split(&mut buffer);
+                let Ok((early, reading)) = body.split(&mut buffer) else {
+                    return refuse(&door.site, &mut stream, broken_chunks()).await;
+                };
                 let loan = Loan::new(stream, peer, reading);
-                let Some(back) = Box::pin(pass(&door, loan, *handover, prefix, &early)).await else { return };
+                let back = Box::pin(pass(&door, loan, *handover, prefix, &early)).await;
+                let Some((back, surplus)) = back else { return };
                 stream = back;
+                buffer.extend_from_slice(&surplus);
             }
         }
         // A client that pipelines hits must not keep its thread to itself.
@@ -135,6 +140,10 @@ async fn read_more(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<
     stream.read_buf(buffer).await
 }
 
+fn broken_chunks() -> Refusal {
+    Refusal { status: StatusCode::BAD_REQUEST, what: "the chunked request body is malformed" }
+}
+
 fn too_large() -> Refusal {
     Refusal {
         status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -185,24 +194,31 @@ enum Body {
 
 impl Body {
     /// Takes what has arrived of it out of the buffer, and says how much is still to be read.
-    fn split(&self, buffer: &mut BytesMut) -> (BytesMut, Reading) {
-        match self {
+    fn split(&self, buffer: &mut BytesMut) -> Result<(BytesMut, Reading), Broken> {
+        Ok(match self {
             Body::Framed(Framing::None) => (BytesMut::new(), Reading::Bytes(0)),
             Body::Framed(Framing::Length(length)) => {
                 let here = usize::try_from(*length).unwrap_or(usize::MAX).min(buffer.len());
                 (buffer.split_to(here), Reading::Bytes(length - here as u64))
             }
-            Body::Framed(Framing::Chunked) => match head::chunked_end(buffer) {
-                Some(end) => (buffer.split_to(end), Reading::Bytes(0)),
-                None => (buffer.split(), Reading::Everything),
-            },
+            Body::Framed(Framing::Chunked) => {
+                let mut chunks = Chunks::default();
+                let here = chunks.feed(buffer)?;
+                (buffer.split_to(here), Reading::Chunks(chunks))
+            }
             Body::Upgrade => (buffer.split(), Reading::Everything),
-        }
+        })
     }
 }
 
 /// Lends the connection to pingora for one request; `None` when it does not come back.
-async fn pass(door: &Door, loan: Loan, handover: Handover, mut prefix: BytesMut, body: &[u8]) -> Option<TcpStream> {
+async fn pass(
+    door: &Door,
+    loan: Loan,
+    handover: Handover,
+    mut prefix: BytesMut,
+    body: &[u8],
+) -> Option<(TcpStream, Vec<u8>)> {
     prefix.extend_from_slice(body);
     let mut session = ServerSession::new_http1(Box::new(loan));
     if let ServerSession::H1(h1) = &mut session {
@@ -210,7 +226,7 @@ async fn pass(door: &Door, loan: Loan, handover: Handover, mut prefix: BytesMut,
     }
     session.set_connection_user_context(Some(Box::new(handover)));
     let (stream, _) = door.proxy.process_new_http(session, &door.shutdown).await?.consume();
-    stream.into_any().downcast::<Loan>().ok().map(|loan| loan.into_inner())
+    stream.into_any().downcast::<Loan>().ok().map(|loan| loan.into_parts())
 }
 
 async fn refuse(site: &Site, stream: &mut TcpStream, refusal: Refusal) {

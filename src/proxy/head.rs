@@ -281,25 +281,6 @@ fn is_authority(text: &str) -> bool {
     !host.is_empty() && host.len() <= 253 && host.bytes().all(name) && !host.starts_with('.') && port_ok
 }
 
-/// Where a chunked body ends, if all of it is here (RFC 9112, 7.1). Anything unusual is left to whoever reads it.
-pub(super) fn chunked_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        let line = at + memchr::memmem::find(&bytes[at..], b"\r\n")?;
-        let digits = std::str::from_utf8(&bytes[at..line]).ok()?;
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
-        let size = usize::from_str_radix(digits, 16).ok().filter(|_| plain)?;
-        let end = (line + 2).checked_add(size)?.checked_add(2)?;
-        if bytes.get(end - 2..end)? != b"\r\n" {
-            return None;
-        }
-        if size == 0 {
-            return Some(end);
-        }
-        at = end;
-    }
-}
-
 /// The head once more in canonical bytes, for pingora's road: what it reads is exactly what was judged here.
 pub(super) fn rewrite(head: &Head<'_>, out: &mut bytes::BytesMut) {
     let mut put = |bytes: &[u8]| out.extend_from_slice(bytes);

@@ -1,5 +1,6 @@
 //! A client's connection on loan to pingora: for one request that goes the passed road, then it comes back.
 
+use super::chunks::Chunks;
 use async_trait::async_trait;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -12,7 +13,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -27,7 +28,9 @@ const READ_AT_MOST: usize = 16 * 1024;
 pub(super) enum Reading {
     /// So many bytes are still to come; what lies behind them is the next request's, and stays in the socket.
     Bytes(u64),
-    /// Until the borrower has had enough: chunks, or another protocol.
+    /// Chunks, to their end.
+    Chunks(Chunks),
+    /// Another protocol may follow: whatever comes.
     Everything,
 }
 
@@ -36,6 +39,8 @@ pub(super) struct Loan {
     stream: BufWriter<TcpStream>,
     socket: Arc<SocketDigest>,
     reading: Reading,
+    /// Read with this request's last bytes, and the next one's.
+    surplus: Vec<u8>,
 }
 
 impl Loan {
@@ -43,33 +48,68 @@ impl Loan {
         let socket = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // Known already: saves a system call.
         let _ = socket.peer_addr.set(Some(PingoraAddr::Inet(peer)));
-        Loan { stream: BufWriter::with_capacity(WRITE_BUFFER, stream), socket: Arc::new(socket), reading }
+        Loan {
+            stream: BufWriter::with_capacity(WRITE_BUFFER, stream),
+            socket: Arc::new(socket),
+            reading,
+            surplus: Vec::new(),
+        }
     }
 
-    pub(super) fn into_inner(self) -> TcpStream {
-        self.stream.into_inner()
+    /// The connection, and what was read of the next request.
+    pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream.into_inner(), self.surplus)
     }
 }
 
 impl AsyncRead for Loan {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Reading::Bytes(left) = self.reading else { return Pin::new(self.stream.get_mut()).poll_read(cx, buf) };
+        let left = match self.reading {
+            Reading::Everything => return Pin::new(self.stream.get_mut()).poll_read(cx, buf),
+            Reading::Bytes(left) => left,
+            Reading::Chunks(chunks) => {
+                if chunks.is_done() {
+                    0
+                } else {
+                    u64::MAX
+                }
+            }
+        };
         if left == 0 {
             return self.poll_gone(cx);
         }
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.remaining()).min(READ_AT_MOST);
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
-        let polled = Pin::new(self.stream.get_mut()).poll_read(cx, &mut part);
-        let read = part.filled().len();
-        buf.advance(read);
-        self.reading = Reading::Bytes(left - read as u64);
-        polled
+        ready!(Pin::new(self.stream.get_mut()).poll_read(cx, &mut part))?;
+        let ours = self.take_in(part.filled())?;
+        buf.advance(ours);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Loan {
+    /// Notes what was read, and says how much of it is this request's.
+    fn take_in(&mut self, read: &[u8]) -> io::Result<usize> {
+        match &mut self.reading {
+            Reading::Everything => Ok(read.len()),
+            Reading::Bytes(left) => {
+                *left -= read.len() as u64;
+                Ok(read.len())
+            }
+            Reading::Chunks(chunks) => {
+                let broken = |_| io::Error::new(io::ErrorKind::InvalidData, "the chunked request body is malformed");
+                let ours = chunks.feed(read).map_err(broken)?;
+                self.surplus.extend_from_slice(&read[ours..]);
+                Ok(ours)
+            }
+        }
+    }
+
     /// Nothing is left to read for this request: ready only when the client has gone. A next request waits.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.surplus.is_empty() {
+            return Poll::Pending;
+        }
         let mut byte = [0; 1];
         match self.stream.get_ref().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
             Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),

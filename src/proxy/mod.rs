@@ -3,18 +3,23 @@
 //! Every HTTP/1 request is read here, strictly, and answered from the engine where the cache may be asked. What may not
 //! goes to pingora's ordinary proxying, with its head in canonical bytes.
 
+mod chunks;
 mod deliver;
 mod front;
 mod head;
 mod listen;
 mod loan;
+mod net;
 mod passed;
+mod pattern;
 mod road;
 mod route;
 mod synthetic;
 
 pub use listen::{Listener, bind};
+pub use net::IpNet;
 pub use passed::{Passed, PassedGate};
+pub use pattern::{Matcher, Pattern};
 pub use road::{KnownHosts, Site};
 pub use route::{Hosts, Routes, Trust};
 pub use synthetic::escape;

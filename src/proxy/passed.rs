@@ -3,7 +3,7 @@
 //! learn from a personal visitor's answer.
 
 use super::road::{Handover, Site};
-use super::synthetic::{Own, wants_json};
+use super::synthetic::wants_json;
 use crate::origin::forwarding;
 use crate::origin::{PassedSettings, Server, Upstream};
 use async_trait::async_trait;
@@ -22,6 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+mod answer;
 
 /// The slots of the passed road, one pool for each origin (semantics 53).
 pub struct PassedGate {
@@ -107,25 +109,6 @@ impl Passed {
         options.read_timeout = Some(if long_lived { passed.idle } else { passed.first_byte });
         options.write_timeout = Some(passed.first_byte);
         peer
-    }
-
-    fn own(&self, ctx: &Passage, code: u16) -> Own {
-        let status = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY);
-        let what = ctx.failure.as_ref().map_or("it did not answer as it should", |(_, message)| message);
-        let explanation = match status {
-            StatusCode::PAYLOAD_TOO_LARGE => "The request body is larger than `limits.body_bytes`.".to_owned(),
-            StatusCode::REQUEST_TIMEOUT => "The request body came slower than `limits.body_min_rate`.".to_owned(),
-            StatusCode::BAD_REQUEST => "The request body is not framed as its head says.".to_owned(),
-            _ => format!("The request could not be passed to its origin: {what}."),
-        };
-        let remedy = if status.is_client_error() { "Mend the request." } else { "Try again in a moment." };
-        let mut own = Own::new(status, explanation, remedy, "failed");
-        if let Some(handover) = &ctx.handover {
-            own.cache_status =
-                CacheStatus::Forwarded { why: handover.why, status: None, stored: false, collapsed: false };
-        }
-        own.retry_after = status.is_server_error().then_some(1);
-        own
     }
 }
 
@@ -309,7 +292,7 @@ impl ProxyHttp for Passed {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Passage) -> FailToProxy {
-        let code = status_of(error);
+        let code = answer::status_of(error);
         if ctx.failure.is_none() && *error.esource() == ErrorSource::Upstream {
             let failure = if code == 504 { Failure::Timeout } else { Failure::Truncated };
             let what = if code == 504 {
@@ -329,10 +312,10 @@ impl ProxyHttp for Passed {
         }
         // Once a head was written there is nothing to be said: the connection is cut.
         if code > 0 && session.response_written().is_none() {
-            let own = self.own(ctx, code);
+            let own = answer::own(ctx, code);
             let json = wants_json(session.get_header(header::ACCEPT).map(HeaderValue::as_bytes));
             session.set_keepalive(None);
-            if let Err(error) = write_own(session, &own, json).await {
+            if let Err(error) = answer::write_own(session, &own, json).await {
                 tracing::debug!(%error, "the client went away before he could be told");
             }
         }
@@ -374,34 +357,4 @@ fn cleanse(request: &mut RequestHeader, trusted: bool) {
             request.remove_header(&name);
         }
     }
-}
-
-/// The status for a client: 0 when he is gone.
-fn status_of(error: &Error) -> u16 {
-    use ErrorType::{
-        ConnectTimedout, ConnectionClosed, HTTPStatus, ReadError, ReadTimedout, WriteError, WriteTimedout,
-    };
-    match (error.etype(), error.esource()) {
-        (HTTPStatus(code), _) => *code,
-        (ConnectTimedout | ReadTimedout | WriteTimedout, ErrorSource::Upstream) => 504,
-        (_, ErrorSource::Upstream) => 502,
-        (ConnectionClosed | ReadError | WriteError | WriteTimedout, ErrorSource::Downstream) => 0,
-        (ReadTimedout, ErrorSource::Downstream) => 408,
-        (_, ErrorSource::Downstream) => 400,
-        (ConnectTimedout, _) => 504,
-        (kind, _) if kind.as_str().starts_with("Connect") || kind.as_str().starts_with("Socket") => 502,
-        _ => 500,
-    }
-}
-
-async fn write_own(session: &mut Session, own: &Own, json: bool) -> pingora::Result<()> {
-    let (head, body) = own.render(json);
-    let mut response = ResponseHeader::build(own.status, None)?;
-    for line in String::from_utf8_lossy(&head).lines().skip(1) {
-        if let Some((name, value)) = line.split_once(": ") {
-            response.insert_header(name.to_owned(), value)?;
-        }
-    }
-    session.write_response_header(Box::new(response), false).await?;
-    session.write_response_body(Some(Bytes::from(body)), true).await
 }

@@ -1,6 +1,6 @@
 //! From a request to its route: whose site it is, which pattern it matches, and whether the cache may be asked.
 
-use crate::config::{IpNet, Matcher};
+use super::{IpNet, Matcher, pattern};
 use engine::Route;
 use semantics::Scheme;
 use std::borrow::Cow;
@@ -18,8 +18,8 @@ impl Routes {
         if self.routes.is_empty() {
             return &self.unmatched;
         }
-        let ambiguous = crate::config::pattern::is_ambiguous(path);
-        let internal = crate::config::pattern::is_framework_internal(path);
+        let ambiguous = pattern::is_ambiguous(path);
+        let internal = pattern::is_framework_internal(path);
         let fits = |matcher: &Matcher, route: &Route| {
             let page = !route.policy.is_isr() || (!ambiguous && (!internal || matcher.spells_internals()));
             page && matcher.matches(method, host, path)
