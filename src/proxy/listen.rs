@@ -2,13 +2,11 @@
 //! use is an error with nothing half begun.
 
 use super::front::{self, Door};
+use super::registry::{BUSY, Registry, Ticket, Watched};
 use super::{Passed, Site};
 use parking_lot::Mutex;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use prometheus_client::metrics::gauge::Gauge;
-use semantics::Timestamp;
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,55 +27,6 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-/// The state of one connection that its keeper watches.
-struct Watched {
-    /// In microseconds; [`BUSY`] while a request is served.
-    deadline: AtomicU64,
-}
-
-const BUSY: u64 = u64::MAX;
-
-/// All open connections.
-struct Registry {
-    open: Mutex<HashMap<u64, (Arc<Watched>, AbortHandle)>>,
-    by_ip: Mutex<HashMap<IpAddr, usize>>,
-    gauge: Gauge,
-}
-
-/// One connection's place, given back on drop.
-pub(super) struct Ticket {
-    registry: Arc<Registry>,
-    watched: Arc<Watched>,
-    id: u64,
-    counted: Option<IpAddr>,
-}
-
-impl Ticket {
-    pub(super) fn idle(&self, deadline: Timestamp) {
-        self.watched.deadline.store(deadline.as_micros(), Ordering::Relaxed);
-    }
-
-    pub(super) fn busy(&self) {
-        self.watched.deadline.store(BUSY, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.registry.open.lock().remove(&self.id);
-        self.registry.gauge.dec();
-        if let Some(ip) = self.counted {
-            let mut by_ip = self.registry.by_ip.lock();
-            if let Some(n) = by_ip.get_mut(&ip) {
-                *n -= 1;
-                if *n == 0 {
-                    by_ip.remove(&ip);
-                }
-            }
-        }
-    }
 }
 
 /// Everything that listens.

@@ -12,16 +12,18 @@ mod loan;
 mod net;
 mod passed;
 mod pattern;
+mod registry;
 mod road;
 mod route;
+mod site;
 mod synthetic;
 
 pub use listen::{Listener, bind};
 pub use net::IpNet;
-pub use passed::{Passed, PassedGate};
+pub use passed::Passed;
 pub use pattern::{Matcher, Pattern};
-pub use road::{KnownHosts, Site};
 pub use route::{Hosts, Routes, Trust};
+pub use site::{KnownHosts, PassedGate, Site};
 pub use synthetic::escape;
 
 use std::time::Duration;

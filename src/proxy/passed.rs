@@ -2,10 +2,10 @@
 //! pingora's ordinary proxying. Here are its hooks, and what they add: hygiene, deadlines, slots, and what others may
 //! learn from a personal visitor's answer.
 
-use super::road::{Handover, Site};
+use super::site::{Handover, Site};
 use super::synthetic::wants_json;
 use crate::origin::forwarding;
-use crate::origin::{PassedSettings, Server, Upstream};
+use crate::origin::{Server, Upstream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::origin::Kind;
@@ -21,20 +21,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 mod answer;
-
-/// The slots of the passed road, one pool for each origin (semantics 53).
-pub struct PassedGate {
-    pools: Vec<Arc<Semaphore>>,
-}
-
-impl PassedGate {
-    pub fn new<'a>(settings: impl Iterator<Item = &'a PassedSettings>) -> Self {
-        PassedGate { pools: settings.map(|s| Arc::new(Semaphore::new(s.max_concurrent))).collect() }
-    }
-}
 
 /// pingora's hooks.
 pub struct Passed {

@@ -2,79 +2,14 @@
 
 use super::deliver::{Client, Sent};
 use super::head::Head;
-use super::passed::PassedGate;
+use super::site::{Handover, Site};
 use super::synthetic::Own;
-use super::{Hosts, Limits, Routes, Trust};
-use crate::origin::forwarding::Identity;
-use engine::{Answer, Engine, Probe, Route, Served, Step, Visit, keyed_query};
+use engine::{Answer, Probe, Route, Served, Step, Visit, keyed_query};
 use http::StatusCode;
-use parking_lot::Mutex;
-use semantics::{Facts, Forward, Outcome, Request, Scheme, Timestamp, decision};
-use std::collections::HashMap;
+use semantics::{Facts, Forward, Outcome, Request, Timestamp, decision};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-/// Everything a connection needs to know.
-pub struct Site {
-    pub engine: Arc<Engine>,
-    pub routes: Routes,
-    pub hosts: Hosts,
-    pub trust: Trust,
-    pub limits: Limits,
-    pub identity: Identity,
-    pub gate: PassedGate,
-    pub draining: AtomicBool,
-    pub known_hosts: KnownHosts,
-}
-
-/// Without a `hosts` list, at most so many hosts hold entries (semantics 43). One that was not asked for in ten
-/// minutes gives up its place.
-#[derive(Default)]
-pub struct KnownHosts {
-    seen: Mutex<HashMap<String, Timestamp>>,
-    told: AtomicBool,
-}
-
-const HOSTS_AT_MOST: usize = 64;
-const HOST_IDLE: Duration = Duration::from_secs(600);
-
-impl KnownHosts {
-    fn admit(&self, host: &str, now: Timestamp) -> bool {
-        let mut seen = self.seen.lock();
-        if let Some(last) = seen.get_mut(host) {
-            *last = now;
-            return true;
-        }
-        if seen.len() >= HOSTS_AT_MOST {
-            seen.retain(|_, last| now.since(*last) < HOST_IDLE);
-        }
-        let admitted = seen.len() < HOSTS_AT_MOST;
-        if admitted {
-            seen.insert(host.to_owned(), now);
-        } else if !self.told.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%host, "more than {HOSTS_AT_MOST} hosts are asked for: further ones are passed and not stored; list yours under `hosts`");
-        }
-        admitted
-    }
-}
-
-/// A request that goes the passed road.
-pub(super) struct Handover {
-    pub(super) why: Forward,
-    pub(super) probe: Option<Probe>,
-    pub(super) route: Arc<Route>,
-    pub(super) host: String,
-    pub(super) scheme: Scheme,
-    pub(super) peer: SocketAddr,
-    pub(super) started: Timestamp,
-    /// Another protocol is asked for.
-    pub(super) upgrade: bool,
-    /// The connection is to be kept for a next request.
-    pub(super) keep_alive: bool,
-}
 
 /// How a request ended.
 pub(super) enum Ended {

@@ -1,0 +1,84 @@
+//! What every connection shares, and what goes from our road to the passed one.
+
+use super::{Hosts, Limits, Routes, Trust};
+use crate::origin::PassedSettings;
+use crate::origin::forwarding::Identity;
+use engine::{Engine, Probe, Route};
+use parking_lot::Mutex;
+use semantics::{Forward, Scheme, Timestamp};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Everything a connection needs to know.
+pub struct Site {
+    pub engine: Arc<Engine>,
+    pub routes: Routes,
+    pub hosts: Hosts,
+    pub trust: Trust,
+    pub limits: Limits,
+    pub identity: Identity,
+    pub gate: PassedGate,
+    pub draining: AtomicBool,
+    pub known_hosts: KnownHosts,
+}
+
+/// Without a `hosts` list, at most so many hosts hold entries (semantics 43). One that was not asked for in ten
+/// minutes gives up its place.
+#[derive(Default)]
+pub struct KnownHosts {
+    seen: Mutex<HashMap<String, Timestamp>>,
+    told: AtomicBool,
+}
+
+const HOSTS_AT_MOST: usize = 64;
+const HOST_IDLE: Duration = Duration::from_secs(600);
+
+impl KnownHosts {
+    pub(super) fn admit(&self, host: &str, now: Timestamp) -> bool {
+        let mut seen = self.seen.lock();
+        if let Some(last) = seen.get_mut(host) {
+            *last = now;
+            return true;
+        }
+        if seen.len() >= HOSTS_AT_MOST {
+            seen.retain(|_, last| now.since(*last) < HOST_IDLE);
+        }
+        let admitted = seen.len() < HOSTS_AT_MOST;
+        if admitted {
+            seen.insert(host.to_owned(), now);
+        } else if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%host, "more than {HOSTS_AT_MOST} hosts are asked for: further ones are passed and not stored; list yours under `hosts`");
+        }
+        admitted
+    }
+}
+
+/// A request that goes the passed road.
+pub(super) struct Handover {
+    pub(super) why: Forward,
+    pub(super) probe: Option<Probe>,
+    pub(super) route: Arc<Route>,
+    pub(super) host: String,
+    pub(super) scheme: Scheme,
+    pub(super) peer: SocketAddr,
+    pub(super) started: Timestamp,
+    /// Another protocol is asked for.
+    pub(super) upgrade: bool,
+    /// The connection is to be kept for a next request.
+    pub(super) keep_alive: bool,
+}
+
+/// The slots of the passed road, one pool for each origin (semantics 53).
+pub struct PassedGate {
+    pub(super) pools: Vec<Arc<Semaphore>>,
+}
+
+impl PassedGate {
+    pub fn new<'a>(settings: impl Iterator<Item = &'a PassedSettings>) -> Self {
+        PassedGate { pools: settings.map(|s| Arc::new(Semaphore::new(s.max_concurrent))).collect() }
+    }
+}
