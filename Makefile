@@ -32,7 +32,8 @@ check: setup
 test-long: setup-bench
 	LARDER_SEEDS=10000 cargo test --workspace --test simulation
 	PROPTEST_CASES=20000 cargo test --workspace --test cache_control --test targeted --test injective_keys --test never_fresher
-	cargo test --test long
+	LARDER_MUTATIONS=20000 cargo test --workspace --bin larder mutated
+	cargo test --workspace --test long
 	cargo build --release --bin larder
 	benches/compare/herd.py --only larder
 	benches/compare/sick.py --only larder

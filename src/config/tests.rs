@@ -1,3 +1,4 @@
+mod mutations;
 mod policies;
 mod refusals;
 mod variables;
