@@ -240,12 +240,28 @@ async fn exchange(
         Ok(Ok(())) if session.get_status() == Some(StatusCode::SWITCHING_PROTOCOLS) => {
             Err(OriginError { failure: Failure::Malformed, message: "the origin switched protocols unasked".into() })
         }
+        Ok(Ok(())) if !is_framed_plainly(&session) => Err(OriginError {
+            failure: Failure::Malformed,
+            message: "the origin's answer has a Transfer-Encoding other than `chunked`".into(),
+        }),
         Ok(Ok(())) => Ok(session),
         Ok(Err(error)) => Err(reading(&error)),
         Err(_) => Err(OriginError {
             failure: Failure::Timeout,
             message: "the origin did not answer within `timeouts.first_byte`".into(),
         }),
+    }
+}
+
+/// Whether an answer's end can be told: no Transfer-Encoding, or exactly `chunked` (RFC 9112, 6.3). Of anything else
+/// pingora would take the end of the connection for the end of the body.
+fn is_framed_plainly(session: &HttpSession) -> bool {
+    let codings = session.resp_header().map(|head| head.headers.get_all(http::header::TRANSFER_ENCODING).iter());
+    let mut codings = codings.into_iter().flatten();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(one), None) => one.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
     }
 }
 
