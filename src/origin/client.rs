@@ -244,6 +244,10 @@ async fn exchange(
             failure: Failure::Malformed,
             message: "the origin's answer has a Transfer-Encoding other than `chunked`".into(),
         }),
+        Ok(Ok(())) if mixes_line_ends(&session.get_headers_raw_bytes()) => Err(OriginError {
+            failure: Failure::Malformed,
+            message: "the head of the origin's answer has lines that end in CRLF and lines that do not".into(),
+        }),
         Ok(Ok(())) => Ok(session),
         Ok(Err(error)) => Err(reading(&error)),
         Err(_) => Err(OriginError {
@@ -251,6 +255,13 @@ async fn exchange(
             message: "the origin did not answer within `timeouts.first_byte`".into(),
         }),
     }
+}
+
+/// Where a head ends is told differently by different parsers, if its lines end differently.
+fn mixes_line_ends(head: &[u8]) -> bool {
+    let lines = head.iter().filter(|b| **b == b'\n').count();
+    let proper = memchr::memmem::find_iter(head, b"\r\n").count();
+    proper != lines && proper != 0
 }
 
 /// Whether an answer's end can be told: no Transfer-Encoding, or exactly `chunked` (RFC 9112, 6.3). Of anything else

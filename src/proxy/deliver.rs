@@ -1,15 +1,16 @@
 //! The one writer to the client: stored responses, bodies on their way, ranges, 304s, and Larder's own answers.
 
+use super::pace::{Pace, too_slow};
 use super::synthetic::{Own, wants_json};
 use engine::flight::{Opened, Watcher};
 use engine::store::Head;
 use engine::{Failed, Served};
 use http::StatusCode;
 use semantics::range::{self, Range};
+use semantics::settlement::Failure;
 use semantics::validation::{Validators, not_modified};
 use semantics::{CacheStatus, Facts, Method, Request, Timestamp};
 use std::io::{self, IoSlice, Write};
-use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -18,15 +19,7 @@ pub(super) struct Client<'c> {
     pub(super) stream: &'c mut TcpStream,
     pub(super) http11: bool,
     pub(super) keep_alive: bool,
-    /// Bytes a second, on average, below which a reader is too slow.
-    pub(super) min_rate: usize,
     pace: Pace,
-}
-
-#[derive(Default)]
-struct Pace {
-    sent: u64,
-    waited: Duration,
 }
 
 /// What was told to the client.
@@ -34,15 +27,12 @@ pub(super) struct Sent {
     pub(super) status: u16,
 }
 
-/// What would let somebody keep a failure; `no-store` takes their place.
-const SAYS_HOW_LONG: [&str; 3] = ["cache-control", "cdn-cache-control", "expires"];
-
-/// A reader may pause for so long before his average counts.
-const GRACE: Duration = Duration::from_secs(10);
+/// What of a failed answer is not for everybody who waited: what would let somebody keep it, and one visitor's cookie.
+const NOT_SHARED: [&str; 5] = ["cache-control", "cdn-cache-control", "expires", "set-cookie", "set-cookie2"];
 
 impl<'c> Client<'c> {
     pub(super) fn new(stream: &'c mut TcpStream, http11: bool, keep_alive: bool, min_rate: usize) -> Self {
-        Client { stream, http11, keep_alive, min_rate, pace: Pace::default() }
+        Client { stream, http11, keep_alive, pace: Pace::new(min_rate) }
     }
 
     /// A stored response: whole, a part of it, or 304.
@@ -199,7 +189,7 @@ impl<'c> Client<'c> {
         let Some((head, body)) = &failed.answer else {
             let own = Own {
                 status: failed.failure.gateway_status(),
-                explanation: format!("The page could not be fetched from its origin: {}.", failed.message),
+                explanation: format!("The page could not be fetched from its origin: {}.", explain(failed.failure)),
                 remedy: "Try again in a moment.",
                 cache_status: *status,
                 retry_after: Some(failed.retry_after.map_or(1, |span| span.as_secs().max(1))),
@@ -209,7 +199,7 @@ impl<'c> Client<'c> {
         let mut lines =
             format!("HTTP/1.1 {} {}\r\n", head.status().as_u16(), head.status().canonical_reason().unwrap_or("Error"))
                 .into_bytes();
-        for (name, value) in head.fields().filter(|(n, _)| !SAYS_HOW_LONG.contains(n)) {
+        for (name, value) in head.fields().filter(|(n, _)| !NOT_SHARED.contains(n)) {
             put(&mut lines, name, value);
         }
         put(&mut lines, "cache-control", b"no-store");
@@ -245,7 +235,7 @@ impl<'c> Client<'c> {
             match self.stream.try_write_vectored(parts) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
-                    self.pace.sent += n as u64;
+                    self.pace.sent(n);
                     IoSlice::advance_slices(&mut parts, n);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_room().await?,
@@ -256,17 +246,21 @@ impl<'c> Client<'c> {
     }
 
     async fn wait_for_room(&mut self) -> io::Result<()> {
-        let earned = Duration::from_secs(self.pace.sent / self.min_rate.max(1) as u64);
-        let left = (GRACE + earned).saturating_sub(self.pace.waited).min(GRACE);
         let from = Instant::now();
-        let ready = timeout(left, self.stream.writable()).await;
-        self.pace.waited += from.elapsed();
-        match ready {
-            Ok(ready) => ready,
-            Err(_) => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads slower than `limits.send_min_rate`"))
-            }
-        }
+        let ready = timeout(self.pace.patience(), self.stream.writable()).await;
+        self.pace.waited(from.elapsed());
+        ready.unwrap_or_else(|_| Err(too_slow()))
+    }
+}
+
+/// What a client may know of a failure; addresses and details are for the log.
+fn explain(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Connect => "it cannot be reached",
+        Failure::Timeout => "it did not answer in time",
+        Failure::Shed => "it is being asked too much, or failed just now",
+        Failure::Truncated => "its answer broke off",
+        _ => "its answer was not usable",
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAd
                 let Ok((early, reading)) = body.split(&mut buffer) else {
                     return refuse(&door.site, &mut stream, broken_chunks()).await;
                 };
-                let loan = Loan::new(stream, peer, reading);
+                let loan = Loan::new(stream, peer, reading, door.site.limits.send_min_rate);
                 let back = Box::pin(pass(&door, loan, *handover, prefix, &early)).await;
                 let Some((back, surplus)) = back else { return };
                 stream = back;
@@ -113,6 +113,8 @@ async fn read_head(site: &Site, stream: &mut TcpStream, buffer: &mut BytesMut, t
     };
     match timeout(site.limits.header_timeout, collecting).await {
         Ok(arrived) => arrived,
+        // Nothing but empty lines: nobody waits for an answer.
+        Err(_) if buffer.is_empty() => Arrived::Closed,
         Err(_) => Arrived::Refused(Refusal {
             status: StatusCode::REQUEST_TIMEOUT,
             what: "the request head did not arrive within `limits.header_timeout`",

@@ -60,6 +60,9 @@ pub(super) fn end(buf: &[u8], scanned: usize) -> Option<usize> {
 pub(super) fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Head<'b>, Refusal> {
     let line_end =
         memchr::memchr(b'\r', bytes).filter(|at| *at + 2 < bytes.len()).ok_or(bad("the request line does not end"))?;
+    if bytes[line_end + 1] != b'\n' {
+        return Err(bad("the request line does not end in CRLF"));
+    }
     let (method, target, http11) = request_line(&bytes[..line_end], limits)?;
     let fields = parse_fields(&bytes[line_end + 2..], limits.headers.min(MAX_FIELDS))?;
     check_lines(bytes, fields.len() + 2)?;
@@ -106,7 +109,7 @@ fn request_line<'b>(line: &'b [u8], limits: &Limits) -> Result<(&'b str, &'b str
         return Err(bad("the request method is not a token"));
     }
     // RFC 3986 and what browsers leave unencoded in queries; no fragment, no quotes that logs and HTML would trip over.
-    let visible = |b: &u8| matches!(b, 0x21..=0x7e) && !matches!(b, b'#' | b'"' | b'<' | b'>' | b'\\');
+    let visible = |b: &u8| matches!(b, 0x21..=0x7e) && !matches!(b, b'#' | b'"' | b'<' | b'>' | b'\\' | b'`');
     if target.is_empty() || !target.iter().all(visible) {
         return Err(bad("the request target has characters that must be percent-encoded"));
     }
@@ -303,8 +306,11 @@ pub(super) fn rewrite(head: &Head<'_>, out: &mut bytes::BytesMut) {
         put(field.value);
         put(b"\r\n");
     }
-    if let Framing::Length(length) = head.framing {
-        put(format!("Content-Length: {length}\r\n").as_bytes());
+    match head.framing {
+        Framing::Length(length) => put(format!("Content-Length: {length}\r\n").as_bytes()),
+        // An empty body that was announced stays announced: some origins insist on it.
+        Framing::None if head.fields.iter().any(|f| f.is("content-length")) => put(b"Content-Length: 0\r\n"),
+        Framing::None | Framing::Chunked => {}
     }
     put(b"\r\n");
 }

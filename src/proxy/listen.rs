@@ -35,6 +35,32 @@ pub struct Listener {
     door: Arc<Door>,
     accepting: Mutex<Vec<AbortHandle>>,
     next_id: AtomicU64,
+    /// Connections at a time: `limits.connections`, or what the process's descriptors allow.
+    most: usize,
+}
+
+/// Descriptors that clients may not take: for the origin, the admin address and files.
+const RESERVED: usize = 256;
+
+/// The soft limit on open files, where the system tells it.
+fn descriptors() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find(|l| l.starts_with("Max open files"))?;
+    line.split_whitespace().nth(3)?.parse().ok()
+}
+
+fn affordable(wanted: usize) -> usize {
+    let Some(limit) = descriptors() else { return wanted };
+    // Of a very small limit, half.
+    let most = limit.saturating_sub(RESERVED).max(limit / 2);
+    if most < wanted {
+        tracing::warn!(
+            open_files = limit,
+            connections = most,
+            "`limits.connections` is {wanted}, but this process may open only so many files: raise its limit (ulimit -n, LimitNOFILE)"
+        );
+    }
+    wanted.min(most)
 }
 
 impl Listener {
@@ -44,6 +70,7 @@ impl Listener {
         shutdown: ShutdownWatch,
         sockets: Vec<TcpListener>,
     ) -> Arc<Self> {
+        let most = affordable(site.limits.connections);
         let door = Door { site, proxy, shutdown };
         let gauge = door.site.engine.metrics.connections.clone();
         let registry = Arc::new(Registry { open: Mutex::default(), by_ip: Mutex::default(), gauge });
@@ -52,6 +79,7 @@ impl Listener {
             door: Arc::new(door),
             accepting: Mutex::default(),
             next_id: AtomicU64::new(0),
+            most,
         });
         for socket in sockets {
             let task = tokio::spawn(listener.clone().accept(socket));
@@ -88,7 +116,7 @@ impl Listener {
         // A hit is one write: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
         let mut open = self.registry.open.lock();
-        if open.len() >= limits.connections {
+        if open.len() >= self.most {
             drop(open);
             return;
         }

@@ -1,6 +1,7 @@
 //! A client's connection on loan to pingora: for one request that goes the passed road, then it comes back.
 
 use super::chunks::Chunks;
+use super::pace::{Pace, too_slow};
 use async_trait::async_trait;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -8,6 +9,7 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
     UniqueIDType,
 };
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
 
 /// Head and first body bytes leave in one write.
 const WRITE_BUFFER: usize = 16 * 1024;
@@ -41,10 +44,13 @@ pub(super) struct Loan {
     reading: Reading,
     /// Read with this request's last bytes, and the next one's.
     surplus: Vec<u8>,
+    pace: Pace,
+    /// Since when a write waits for the client, and until when it may.
+    stalled: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Loan {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr, reading: Reading) -> Self {
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, reading: Reading, min_rate: usize) -> Self {
         let socket = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // Known already: saves a system call.
         let _ = socket.peer_addr.set(Some(PingoraAddr::Inet(peer)));
@@ -53,6 +59,8 @@ impl Loan {
             socket: Arc::new(socket),
             reading,
             surplus: Vec::new(),
+            pace: Pace::new(min_rate),
+            stalled: None,
         }
     }
 
@@ -105,6 +113,26 @@ impl Loan {
         }
     }
 
+    /// Lets a write wait only as long as the client's pace allows.
+    fn paced<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+        sent: impl Fn(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(done) = polled {
+            if let Some((since, _)) = self.stalled.take() {
+                self.pace.waited(since.elapsed());
+            }
+            self.pace.sent(done.as_ref().map_or(0, sent));
+            return Poll::Ready(done);
+        }
+        let patience = self.pace.patience();
+        let (_, timer) = self.stalled.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(patience))));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(too_slow()))
+    }
+
     /// Nothing is left to read for this request: ready only when the client has gone. A next request waits.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.surplus.is_empty() {
@@ -121,11 +149,13 @@ impl Loan {
 
 impl AsyncWrite for Loan {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.paced(cx, polled, |n| *n)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.paced(cx, polled, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -137,7 +167,8 @@ impl AsyncWrite for Loan {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.paced(cx, polled, |n| *n)
     }
 
     fn is_write_vectored(&self) -> bool {

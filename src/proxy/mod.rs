@@ -10,6 +10,7 @@ mod head;
 mod listen;
 mod loan;
 mod net;
+mod pace;
 mod passed;
 mod pattern;
 mod registry;

@@ -67,7 +67,7 @@ impl Passed {
     /// Waits for a slot, as long as for a first byte. Upgrades and unsafe methods hold none.
     async fn take_slot(&self, session: &Session, ctx: &mut Passage) -> pingora::Result<()> {
         let safe = matches!(session.req_header().method, http::Method::GET | http::Method::HEAD);
-        if !safe || session.is_upgrade_req() || ctx.slot.is_some() {
+        if !safe || handed(ctx)?.upgrade || ctx.slot.is_some() {
             return Ok(());
         }
         let origin = handed(ctx)?.route.origin;
@@ -86,14 +86,14 @@ impl Passed {
         }
     }
 
-    fn peer(&self, session: &Session, upstream: &Upstream, address: std::net::SocketAddr) -> HttpPeer {
+    fn peer(session: &Session, upgrade: bool, upstream: &Upstream, address: std::net::SocketAddr) -> HttpPeer {
         let mut peer = HttpPeer::new(address, false, String::new());
         let options = &mut peer.options;
         options.connection_timeout = Some(upstream.settings.timeouts.connect);
         options.total_connection_timeout = Some(upstream.settings.timeouts.connect);
         options.idle_timeout = Some(Duration::from_secs(60));
         let accept = session.get_header(header::ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
-        let long_lived = session.is_upgrade_req() || memchr::memmem::find(accept, b"text/event-stream").is_some();
+        let long_lived = upgrade || memchr::memmem::find(accept, b"text/event-stream").is_some();
         let passed = &upstream.settings.passed;
         options.read_timeout = Some(if long_lived { passed.idle } else { passed.first_byte });
         options.write_timeout = Some(passed.first_byte);
@@ -114,10 +114,10 @@ impl ProxyHttp for Passed {
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Passage) -> pingora::Result<()> {
-        let keep_alive = handed(ctx)?.keep_alive;
+        let Handover { keep_alive, upgrade, .. } = *handed(ctx)?;
         let limits = &self.site.limits;
-        session.set_read_timeout(Some(limits.header_timeout));
-        session.set_min_send_rate(Some(limits.send_min_rate));
+        let idle = if upgrade { self.upstream(ctx)?.settings.passed.idle } else { limits.header_timeout };
+        session.set_read_timeout(Some(idle));
         session.set_total_drain_timeout(Some(limits.header_timeout));
         // An upload that was answered before its end is not read for ever.
         session.set_keepalive(keep_alive.then(|| limits.idle_timeout.as_secs().max(1)));
@@ -140,8 +140,7 @@ impl ProxyHttp for Passed {
         let started = *ctx.body_started.get_or_insert(now);
         let grace = limits.header_timeout;
         let earned = Duration::from_secs(ctx.body_received / limits.body_min_rate.max(1) as u64);
-        let upgraded = session.is_upgrade_req();
-        if !upgraded && now.since(started) > grace + earned {
+        if !session.was_upgraded() && now.since(started) > grace + earned {
             return Error::e_explain(ErrorType::HTTPStatus(408), "the request body comes too slowly");
         }
         Ok(())
@@ -161,7 +160,7 @@ impl ProxyHttp for Passed {
             return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the origin may be asked");
         };
         ctx.server = Some(server);
-        let mut peer = self.peer(session, &upstream, address);
+        let mut peer = Self::peer(session, handed(ctx)?.upgrade, &upstream, address);
         if ctx.fresh_next {
             // A pool that no other request knows is empty.
             peer.group_key = self.fresh_pools.fetch_add(1, Ordering::Relaxed) + 1;
@@ -242,6 +241,7 @@ impl ProxyHttp for Passed {
         }
         ctx.slot = None;
         ctx.answered = true;
+        ctx.failure = None;
         if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
             upstream.balance.succeeded(server);
         }
@@ -258,7 +258,7 @@ impl ProxyHttp for Passed {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Passage,
     ) -> pingora::Result<()> {
@@ -266,6 +266,13 @@ impl ProxyHttp for Passed {
             return Ok(());
         }
         let handover = handed(ctx)?;
+        // HTTP/1.0 knows no chunks: the end of the connection is the end of the body (RFC 9112, 6.1).
+        if session.req_header().version == http::Version::HTTP_10 {
+            response.remove_header(&header::TRANSFER_ENCODING);
+            if !response.headers.contains_key(header::CONTENT_LENGTH) {
+                session.set_keepalive(None);
+            }
+        }
         let status = CacheStatus::Forwarded { why: handover.why, status: None, stored: false, collapsed: false };
         let mut value = Vec::with_capacity(48);
         status.write(&mut value);
@@ -289,10 +296,8 @@ impl ProxyHttp for Passed {
             } else {
                 "it closed the connection before it had answered"
             };
+            // Not counted against the server: what a visitor sends may be what it cannot bear.
             ctx.failure = Some((failure, what.to_owned()));
-            if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
-                upstream.balance.failed(server, what);
-            }
         }
         let shared = ctx.failure.clone();
         if let (Some(probe), Some((failure, message))) = (ctx.handover.as_mut().and_then(|h| h.probe.as_mut()), shared)
@@ -341,8 +346,10 @@ fn forwarded_outcome(handover: &Handover) -> Outcome {
 fn cleanse(request: &mut RequestHeader, trusted: bool) {
     let names: Vec<HeaderName> = request.headers.keys().cloned().collect();
     for name in names {
-        let forwarding = name == header::FORWARDED || name.as_str().starts_with("x-forwarded-") || name == "x-real-ip";
-        if personal::is_framework_internal(name.as_str()) || (forwarding && !trusted) {
+        // Many servers take an underscore for a hyphen.
+        let meant = name.as_str().replace('_', "-");
+        let forwarding = meant == "forwarded" || meant.starts_with("x-forwarded-") || meant == "x-real-ip";
+        if personal::is_framework_internal(&meant) || (forwarding && !trusted) {
             request.remove_header(&name);
         }
     }

@@ -79,6 +79,8 @@ pub struct PassedGate {
 
 impl PassedGate {
     pub fn new<'a>(settings: impl Iterator<Item = &'a PassedSettings>) -> Self {
-        PassedGate { pools: settings.map(|s| Arc::new(Semaphore::new(s.max_concurrent))).collect() }
+        PassedGate {
+            pools: settings.map(|s| Arc::new(Semaphore::new(s.max_concurrent.min(Semaphore::MAX_PERMITS)))).collect(),
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const SHARED_FOR: Duration = Duration::from_secs(1);
 
 /// The origin's own words are passed on up to this many bytes; longer ones are replaced by Larder's.
-pub const BODY_AT_MOST: usize = 64 * 1024;
+pub const BODY_AT_MOST: usize = 32 * 1024;
 
 /// One failed attempt.
 #[derive(Debug)]

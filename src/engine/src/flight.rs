@@ -232,12 +232,17 @@ pub struct Lead {
 }
 
 /// While a body is relayed, at most this much of it waits for the slowest watcher, in bytes.
-const RELAY_WINDOW: usize = 1 << 20;
+const RELAY_WINDOW: usize = 256 * 1024;
 
 impl Lead {
     /// The head is known and storable: watchers may answer.
     pub fn open(&self, opened: Opened) {
         self.flight.tell(|s| s.opened = Some(Arc::new(opened)));
+    }
+
+    /// Whether watchers may read already.
+    pub fn is_open(&self) -> bool {
+        self.flight.state.lock().opened.is_some()
     }
 
     /// Lets the flight be found under a second key too: the variant's, once Vary is known.

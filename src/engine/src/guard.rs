@@ -52,7 +52,7 @@ impl Drop for Waiting<'_> {
 
 impl Gate {
     pub fn new(settings: GateSettings, in_flight: Gauge, waiting: Gauge) -> Self {
-        let permits = Arc::new(Semaphore::new(settings.max_concurrent.max(1)));
+        let permits = Arc::new(Semaphore::new(settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)));
         Gate { permits, queued: AtomicUsize::new(0), settings, in_flight, waiting }
     }
 
@@ -100,44 +100,62 @@ pub const NOT_STORABLE_FOR: Duration = Duration::from_secs(120);
 const REMEMBERED: usize = 100_000;
 const SHARDS: usize = 16;
 
+/// Failures hold the origin's words, and only for a moment: at most so many, so that they stay within 32 MiB.
+const FAILURES: usize = 1024;
+
+type Shard = Mutex<LruCache<KeyHash, Known>>;
+
 /// Verdicts by key.
 pub struct Verdicts {
-    shards: Box<[Mutex<LruCache<KeyHash, Known>>]>,
+    shards: Box<[Shard]>,
+    failures: Shard,
 }
 
 impl Default for Verdicts {
     fn default() -> Self {
         let each = NonZeroUsize::new(REMEMBERED / SHARDS).unwrap_or(NonZeroUsize::MIN);
-        Verdicts { shards: (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect() }
+        let few = NonZeroUsize::new(FAILURES).unwrap_or(NonZeroUsize::MIN);
+        let shards = (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect();
+        Verdicts { shards, failures: Mutex::new(LruCache::new(few)) }
     }
 }
 
 impl Verdicts {
-    fn shard(&self, hash: KeyHash) -> &Mutex<LruCache<KeyHash, Known>> {
+    fn shard(&self, hash: KeyHash) -> &Shard {
         &self.shards[usize::try_from((hash >> 32) % SHARDS as u128).unwrap_or_default()]
     }
 
+    /// A failure first: it is the newer one, whatever else is known.
     pub fn get(&self, hash: KeyHash, now: Timestamp) -> Option<Known> {
-        let mut shard = self.shard(hash).lock();
-        let known = shard.get(&hash)?;
-        let holds = match known {
-            Known::NotStorable { until, .. } => now < *until,
-            Known::Failed(failed) => failed.holds(now),
-        };
-        if holds {
-            return Some(known.clone());
-        }
-        shard.pop(&hash);
-        None
+        still_holding(&self.failures, hash, now).or_else(|| still_holding(self.shard(hash), hash, now))
     }
 
     pub fn note(&self, hash: KeyHash, known: Known) {
-        self.shard(hash).lock().put(hash, known);
+        let shard = match known {
+            Known::Failed(_) => &self.failures,
+            Known::NotStorable { .. } => self.shard(hash),
+        };
+        shard.lock().put(hash, known);
     }
 
     pub fn forget(&self, hash: KeyHash) {
+        self.failures.lock().pop(&hash);
         self.shard(hash).lock().pop(&hash);
     }
+}
+
+fn still_holding(shard: &Shard, hash: KeyHash, now: Timestamp) -> Option<Known> {
+    let mut shard = shard.lock();
+    let known = shard.get(&hash)?;
+    let holds = match known {
+        Known::NotStorable { until, .. } => now < *until,
+        Known::Failed(failed) => failed.holds(now),
+    };
+    if holds {
+        return Some(known.clone());
+    }
+    shard.pop(&hash);
+    None
 }
 
 const BACK_OFF_LEAST: Duration = Duration::from_secs(3);

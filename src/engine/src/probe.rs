@@ -48,8 +48,8 @@ impl Probe {
     pub fn failed(&mut self, failure: Failure, message: &str) {
         let Some(job) = self.job.take() else { return };
         match failure {
-            // The origin was not even asked: it would be no different for anybody else.
-            Failure::Connect | Failure::Shed => {
+            // The origin could not be reached: it would be no different for anybody else.
+            Failure::Connect => {
                 let now = job.engine.clock.now();
                 job.fail(Failed::plain(failure, message, now));
             }

@@ -41,7 +41,8 @@ impl Job {
                 }
             }
             if size > self.engine.store.settings().max_object {
-                if !matches!(encoding, Encoding::None) && self.stored.is_none() {
+                // Nobody reads along: whoever waits asks for himself.
+                if self.stored.is_none() && !self.lead.is_open() {
                     return Err(Ending::Dropped(NotStorable::TooLarge));
                 }
                 return self.overflow(storable.response.body, pass).await;
@@ -115,6 +116,9 @@ impl Job {
 
     /// The origin's own words about its failure, if they are short and whole.
     pub(super) async fn failed_words(&self, mut response: OriginResponse, deadline: Instant) -> Option<(Head, Bytes)> {
+        if !matches!(decode::of(&response.fields), Encoding::None) {
+            return None;
+        }
         let patience = self.limits().settings.between_bytes.min(Duration::from_secs(5));
         let mut body = BytesMut::new();
         while let Some(chunk) = timeout_at(deadline, response.body.chunk(patience)).await.ok()?.ok()? {

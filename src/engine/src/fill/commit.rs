@@ -7,7 +7,7 @@ use crate::guard::next_attempt;
 use crate::origin::{Kind, OriginResponse};
 use crate::store::{Audience, KeyHash, Regeneration, Slot, StoredResponse, VarySpec};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, DATE, SET_COOKIE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use semantics::freshness::{self, Times};
 use semantics::policy::{OnUncacheable, SetCookie};
@@ -233,7 +233,9 @@ impl Job {
 /// The stored fields with those of a 304 in their place. A cookie is nobody's, and the new Date counts from now.
 fn merged(old: &StoredResponse, response: &OriginResponse, times: &Times) -> HeaderMap {
     let mut fields = old.head.origin_fields();
-    let news = || response.fields.iter().filter(|(n, _)| **n != CONTENT_LENGTH && **n != SET_COOKIE);
+    // What describes the body stays with the body (RFC 9111, 3.2): it may have been decoded since.
+    let kept = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, SET_COOKIE];
+    let news = || response.fields.iter().filter(|(n, _)| !kept.contains(n));
     for (name, _) in news() {
         fields.remove(name);
     }

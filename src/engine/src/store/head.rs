@@ -110,7 +110,8 @@ impl HeadBuilder<'_> {
         if !self.fields.contains_key(http::header::DATE) {
             line(wire, "date", self.date.as_bytes());
         }
-        if let Some(length) = self.length {
+        // 204 has no length (RFC 9110, 8.6).
+        if let Some(length) = self.length.filter(|_| self.status != StatusCode::NO_CONTENT) {
             line(wire, "content-length", length.to_string().as_bytes());
         }
         if let Some(etag) = &self.etag {

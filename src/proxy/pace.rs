@@ -1,0 +1,40 @@
+//! How slowly a client may read: he may pause for a moment, and on average he must keep up with `limits.send_min_rate`.
+
+use std::time::Duration;
+
+/// A reader may pause for so long before his average counts.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// One reader's record.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Bytes a second.
+    min_rate: usize,
+    sent: u64,
+    waited: Duration,
+}
+
+impl Pace {
+    pub(super) fn new(min_rate: usize) -> Self {
+        Pace { min_rate, sent: 0, waited: Duration::ZERO }
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    pub(super) fn waited(&mut self, span: Duration) {
+        self.waited += span;
+    }
+
+    /// How much longer he may keep us waiting.
+    pub(super) fn patience(&self) -> Duration {
+        let earned = Duration::from_secs(self.sent / self.min_rate.max(1) as u64);
+        (GRACE + earned).saturating_sub(self.waited).min(GRACE)
+    }
+}
+
+/// What is said of one who does not keep up.
+pub(super) fn too_slow() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "the client reads slower than `limits.send_min_rate`")
+}
