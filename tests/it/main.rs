@@ -8,6 +8,7 @@
 
 mod dsl;
 
+mod abuse;
 mod cli;
 mod crowds;
 mod failures;
