@@ -70,7 +70,7 @@ pub(super) async fn take(
     let step = site.engine.begin(&visit, started);
     if let Step::Serve(served) = step {
         // One hit in so many notes that the host is in use: a site that only hits must not lose its place to made-up names.
-        if started.as_micros() % HITS_NOTED == 0 && site.hosts.sites.is_empty() {
+        if started.as_micros().is_multiple_of(HITS_NOTED) && site.hosts.sites.is_empty() {
             site.known_hosts.admit(&host, started);
         }
         let sent = client.stored(&request, &facts, &served, started, &mut scratch.tail).await;
