@@ -1,7 +1,7 @@
 //! How an origin in trouble is asked: back-off, the circuit breaker, several servers, bounded queues; and what happens
 //! when it is back (semantics 27, 31).
 
-use crate::dsl::{Crowd, Edge, Origin, Reply, SHORT, ms, until};
+use crate::dsl::{Crowd, Edge, Origin, PLAIN, Reply, SHORT, ms, until};
 use tokio::time::Instant;
 
 const SOON_STALE: &str = "s-maxage=1, stale-while-revalidate=600";
@@ -153,16 +153,16 @@ async fn a_pooled_connection_that_was_closed_under_us_is_no_failure() {
 async fn connections_to_the_origin_are_used_again() {
     let origin = Origin::start().await;
     origin.everything(|_| Reply::ok("page").cache_control(FRESH));
-    let edge = Edge::start(&origin).await;
+    // One thread: between two of them, pingora's pool may miss a connection that is just being put back.
+    let edge = Edge::with_config(&origin, &[PLAIN, "server: { threads: 1 }\n"].concat()).await;
     for n in 0..10 {
         edge.stored(&format!("/fill/{n}")).await;
     }
-    // Not one for all: pingora's pool may miss a connection that is just being put back.
-    assert!(origin.connections() <= 7, "{} connections for {} fills", origin.connections(), origin.total());
+    assert!(origin.connections() <= 3, "{} connections for {} fills", origin.connections(), origin.total());
     for n in 0..10 {
         edge.post(&format!("/passed/{n}"), "x").await.is("page");
     }
-    assert!(origin.connections() <= 14, "{} connections for {} requests", origin.connections(), origin.total());
+    assert!(origin.connections() <= 10, "{} connections for {} requests", origin.connections(), origin.total());
 }
 
 #[tokio::test]
