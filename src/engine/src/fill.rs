@@ -4,6 +4,8 @@
 use crate::failed::{Failed, SHARED_FOR};
 use crate::flight::{Landing, Lead};
 use crate::guard::{Pass, next_attempt};
+use crate::history::{Cause, Past};
+use crate::invalidate::{Tags, Validity};
 use crate::origin::{Kind, OriginError, OriginRequest, OriginResponse};
 use crate::store::{Audience, KeyHash, StoredResponse};
 use crate::{Engine, OriginLimits, Route, Visit, canonical};
@@ -38,6 +40,9 @@ pub(crate) struct Job {
     stored: Option<Arc<StoredResponse>>,
     /// Whether the stored response's right to regenerate is held.
     claimed: bool,
+    cause: Cause,
+    /// The epoch in which the last fetch began.
+    began: u64,
 }
 
 /// What ends a fill without a new version.
@@ -61,6 +66,7 @@ impl Ending {
 struct Storable {
     response: OriginResponse,
     nominated: Vec<String>,
+    tags: Tags,
     requested: Timestamp,
     responded: Timestamp,
 }
@@ -96,11 +102,14 @@ impl Job {
         request: OriginRequest,
         hash: KeyHash,
         stored: Option<Arc<StoredResponse>>,
+        cause: Cause,
     ) -> Job {
+        let now = engine.clock.now();
+        let invalidated = stored.as_ref().is_some_and(|s| engine.validity(s, now) != Validity::Valid);
         // A background refresh came with the claim; a fill that clients wait for takes it, if nobody has it.
         let claimed = match (&stored, request.kind) {
             (Some(_), Kind::Refresh) => true,
-            (Some(stored), _) => stored.regeneration.claim(engine.clock.now()),
+            (Some(stored), _) => stored.regeneration.claim(now),
             (None, _) => false,
         };
         Job {
@@ -114,6 +123,8 @@ impl Job {
             rsc: visit.facts.rsc,
             stored,
             claimed,
+            cause: if invalidated && cause != Cause::Operator { Cause::Invalidated } else { cause },
+            began: engine.journal.epoch(),
         }
     }
 
@@ -149,8 +160,15 @@ impl Job {
             Err(Ending::Failed(failed) | Ending::Cut(failed)) => failed.failure.as_str(),
             Err(Ending::Dropped(_) | Ending::Relayed) => "not-storable",
         };
-        let took = self.engine.clock.now().since(started);
+        let now = self.engine.clock.now();
+        let took = now.since(started);
         self.engine.metrics.origin_request(&limits.settings.name, self.request.kind, outcome, took);
+        let first = self.stored.is_none() && outcome == "success";
+        if !first {
+            // A first success tells of itself in what is stored.
+            let outcome = if matches!(ended, Ok(Landing::Freshened(_))) { "not-modified" } else { outcome };
+            self.engine.history.note(self.hash, Past { at: now, took, cause: self.cause, outcome });
+        }
         match ended {
             Ok(landing) => self.lead.land(landing),
             Err(Ending::Failed(failed)) => self.fail(*failed),
@@ -167,7 +185,7 @@ impl Job {
             Fetched::Relay(response, reason) => {
                 drop(pass);
                 self.note_not_storable(reason, false);
-                let opened = self.opened(&response, Audience::Owner, self.nominated_by(&response));
+                let opened = self.opened(&response, Audience::Owner, self.nominated_by(&response), Tags::default());
                 self.lead.relay(Some(opened), reason);
                 self.hand_through(response.body).await
             }
@@ -195,10 +213,17 @@ impl Job {
 
     /// Asks the origin and judges the head; once more without conditions after a 304 that fits nothing.
     async fn fetch_settled(&mut self, deadline: Instant) -> Result<Fetched, Ending> {
+        let now = self.engine.clock.now();
+        if self.stored.as_ref().is_some_and(|s| self.engine.validity(s, now) == Validity::Hard) {
+            // Not even its validators are used any more.
+            self.stored = None;
+            canonical::make_unconditional(&mut self.request);
+        }
         if let Some(stored) = self.stored.clone() {
             canonical::make_conditional(&mut self.request, &stored);
         }
         for _ in 0..2 {
+            self.began = self.engine.journal.epoch();
             let requested = self.engine.clock.now();
             let response = self.fetch(deadline).await.map_err(Ending::failed)?;
             let responded = self.engine.clock.now();
@@ -206,7 +231,8 @@ impl Job {
             match self.settle(&response, &times) {
                 Settlement::Refetch => canonical::make_unconditional(&mut self.request),
                 Settlement::Store { nominated } => {
-                    return Ok(Fetched::Storable(Storable { response, nominated, requested, responded }));
+                    let tags = self.tags(&response.fields);
+                    return Ok(Fetched::Storable(Storable { response, nominated, tags, requested, responded }));
                 }
                 Settlement::Freshen => return Ok(Fetched::Freshen(response, times)),
                 Settlement::Relay(reason) => return Ok(Fetched::Relay(response, reason)),

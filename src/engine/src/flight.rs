@@ -4,6 +4,7 @@
 //! watcher that goes away changes nothing, and a lead that goes away without a result frees the others.
 
 use crate::failed::Failed;
+use crate::invalidate::Tags;
 use crate::store::{Head, KeyHash, StoredResponse};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -21,6 +22,9 @@ pub struct Opened {
     pub length: Option<u64>,
     /// The nominated fields with the values that were sent: a watcher with other values needs another variant.
     pub variant: Vec<(String, Option<Vec<u8>>)>,
+    /// The epoch in which the fetch began, and the tags of the answer: whether an invalidation came between.
+    pub began: u64,
+    pub tags: Tags,
 }
 
 /// How a flight ended.
@@ -59,6 +63,8 @@ struct State {
     /// Where each watcher reads next.
     cursors: HashMap<u64, usize>,
     next_watcher: u64,
+    /// An unsafe method succeeded on the URL meanwhile.
+    written: bool,
 }
 
 pub struct Flight {
@@ -126,6 +132,25 @@ impl Watcher {
             }
             if self.news.changed().await.is_err() {
                 return Sight::Landed(Landing::Abandoned);
+            }
+        }
+    }
+
+    /// Waits for the end, without reading; `None` when the body is handed through, and nothing will be stored.
+    pub async fn landing(&mut self) -> Option<Landing> {
+        loop {
+            self.news.borrow_and_update();
+            {
+                let state = self.flight.state.lock();
+                if state.relay.is_some() {
+                    return None;
+                }
+                if let Some(landing) = &state.landing {
+                    return Some(landing.clone());
+                }
+            }
+            if self.news.changed().await.is_err() {
+                return Some(Landing::Abandoned);
             }
         }
     }
@@ -215,6 +240,26 @@ impl Flights {
         self.join_or_lead(hash).1
     }
 
+    /// Lets this flight be joined no more at that key: it goes on for those who watch it, and the next visit leads a new one.
+    pub fn abandon(&self, hash: KeyHash, watcher: &Watcher) {
+        let mut shard = self.shard(hash).lock();
+        if shard.get(&hash).is_some_and(|f| Arc::ptr_eq(f, &watcher.flight)) {
+            shard.remove(&hash);
+        }
+    }
+
+    /// Whether there is a flight of this key.
+    pub fn is_flying(&self, hash: KeyHash) -> bool {
+        self.shard(hash).lock().contains_key(&hash)
+    }
+
+    /// Notes that the URL was written to while its page was on the way.
+    pub fn note_written(&self, hash: KeyHash) {
+        if let Some(flight) = self.shard(hash).lock().get(&hash) {
+            flight.state.lock().written = true;
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.shards.iter().map(|s| s.lock().len()).sum()
     }
@@ -273,6 +318,11 @@ impl Lead {
             s.held_bytes += chunk.len();
             s.chunks.push_back(chunk);
         });
+    }
+
+    /// Whether the URL was written to since this flight began.
+    pub fn was_written(&self) -> bool {
+        self.flight.state.lock().written
     }
 
     /// Every key at which this flight is found.

@@ -86,6 +86,8 @@ pub enum Known {
     NotStorable {
         reason: NotStorable,
         until: Timestamp,
+        /// When it was found out: an invalidation makes it void.
+        epoch: u64,
         /// Found out by a personal visitor's own request: it says nothing about anonymous ones.
         personal_only: bool,
     },
@@ -158,13 +160,16 @@ fn still_holding(shard: &Shard, hash: KeyHash, now: Timestamp) -> Option<Known> 
     None
 }
 
-const BACK_OFF_LEAST: Duration = Duration::from_secs(3);
+pub(crate) const BACK_OFF_LEAST: Duration = Duration::from_secs(3);
 const BACK_OFF_MOST: Duration = Duration::from_secs(30);
 const RETRY_AFTER_MOST: Duration = Duration::from_secs(600);
 
 /// When a failed regeneration may be tried again: clamp(R, 3 s, 30 s), or Retry-After if longer (semantics 31).
 pub fn next_attempt(windows: &Windows, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
-    let window = windows.fresh_until.since(windows.generated);
-    let pause = window.clamp(BACK_OFF_LEAST, BACK_OFF_MOST);
-    now.after(pause.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MOST)))
+    now.after(back_off(windows).max(retry_after.unwrap_or_default().min(RETRY_AFTER_MOST)))
+}
+
+/// clamp(R, 3 s, 30 s).
+pub fn back_off(windows: &Windows) -> Duration {
+    windows.fresh_until.since(windows.generated).clamp(BACK_OFF_LEAST, BACK_OFF_MOST)
 }

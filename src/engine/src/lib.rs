@@ -9,85 +9,41 @@ pub mod failed;
 mod fill;
 pub mod flight;
 pub mod guard;
+pub mod history;
+pub mod inspect;
+pub mod invalidate;
 pub mod metrics;
+mod on_demand;
 pub mod origin;
 mod probe;
+mod route;
 pub mod store;
 mod wait;
 
 pub use clock::Clock;
 pub use failed::Failed;
 pub use metrics::Metrics;
+pub use on_demand::{Regenerated, UnsafeSuccess};
 pub use probe::Probe;
+pub use route::{Route, RouteTags};
 pub use wait::Answer;
 
 use flight::Flights;
 use guard::{Gate, GateSettings, Verdicts};
-use metrics::RouteMetrics;
-use origin::{Kind, Origin, OriginId};
+use history::{Cause, Histories};
+use invalidate::{Journal, Keeper, Subject, Validity};
+use origin::{Kind, Origin};
 use parking_lot::Mutex;
 use semantics::storability::NotStorable;
 use semantics::{
     CacheStatus, Decision, Facts, Forward, Policy, Request, Selection, Timestamp, decision, personal, query,
 };
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use store::{KeyHash, KeyHasher, Memory, Slot, StoredResponse};
-
-/// One route as the engine needs it.
-pub struct Route {
-    pub name: Arc<str>,
-    pub policy: Policy,
-    pub origin: OriginId,
-    pub metrics: RouteMetrics,
-    last_logged: AtomicU64,
-    blocked: AtomicBool,
-    stripped: Mutex<Vec<String>>,
-}
-
-/// So many names of stripped cookies are told of, a route.
-const COOKIES_TOLD: usize = 32;
-
-/// A failing route is mentioned in the log this often.
-const LOG_PAUSE: Duration = Duration::from_secs(10);
-
-impl Route {
-    pub fn new(name: &str, policy: Policy, origin: OriginId, metrics: &Metrics) -> Self {
-        Route {
-            name: Arc::from(name),
-            policy,
-            origin,
-            metrics: metrics.route(name),
-            last_logged: AtomicU64::new(0),
-            blocked: AtomicBool::new(false),
-            stripped: Mutex::default(),
-        }
-    }
-
-    /// Whether this cookie is stripped for the first time on this route.
-    fn first_stripping(&self, cookie: &str) -> bool {
-        let mut told = self.stripped.lock();
-        let new = told.len() < COOKIES_TOLD && !told.iter().any(|t| t == cookie);
-        if new {
-            told.push(cookie.to_owned());
-        }
-        new
-    }
-
-    /// Whether this is the first time that the origin blocks storing on this route.
-    fn first_block(&self) -> bool {
-        !self.blocked.swap(true, Ordering::Relaxed)
-    }
-
-    /// Whether a failure on this route is worth a line now: once per [`LOG_PAUSE`].
-    fn may_log(&self, now: Timestamp) -> bool {
-        let last = self.last_logged.load(Ordering::Relaxed);
-        let due = Timestamp::from_micros(last).after(LOG_PAUSE) <= now;
-        due && self.last_logged.compare_exchange(last, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-}
+use store::{KeyHash, KeyHasher, Memory, Slot, StoredResponse, VarySpec};
 
 /// One origin's name and limits.
 #[derive(Clone, Debug)]
@@ -116,6 +72,8 @@ pub struct Settings {
     pub origins: Vec<OriginSettings>,
     /// Of this process, for hashing.
     pub seed: u64,
+    /// Where invalidations are kept.
+    pub keeper: Box<dyn Keeper>,
 }
 
 pub struct Engine {
@@ -126,6 +84,12 @@ pub struct Engine {
     hasher: KeyHasher,
     flights: Arc<Flights>,
     verdicts: Verdicts,
+    journal: Journal,
+    history: Histories,
+    /// Whether what was invalidated hard is being removed at present.
+    sweeping: AtomicBool,
+    /// Groups, by host, whose next invalidation is put off already.
+    put_off: Mutex<HashSet<(String, String)>>,
     origin: Arc<dyn Origin>,
     origins: Vec<OriginLimits>,
 }
@@ -187,6 +151,10 @@ impl Engine {
             hasher: KeyHasher::new(settings.seed),
             flights: Arc::default(),
             verdicts: Verdicts::default(),
+            journal: Journal::new(settings.seed, settings.keeper),
+            history: Histories::default(),
+            sweeping: AtomicBool::new(false),
+            put_off: Mutex::default(),
             origin,
             origins,
         })
@@ -220,7 +188,8 @@ impl Engine {
 
     fn step(self: &Arc<Self>, visit: &Visit<'_>, stored: Option<&Arc<StoredResponse>>, now: Timestamp) -> Step {
         let Some(response) = stored else { return Step::Wait };
-        match decision::decide(visit.facts, self.selection(response, now), now) {
+        let Some(selection) = self.selection(response, now) else { return Step::Wait };
+        match decision::decide(visit.facts, selection, now) {
             Decision::Reuse { ttl, failing } => Step::Serve(served(response, ttl, failing)),
             Decision::ReuseAndRefresh { ttl } => {
                 if response.regeneration.claim(now) {
@@ -234,11 +203,28 @@ impl Engine {
         }
     }
 
-    pub(crate) fn selection(&self, response: &StoredResponse, now: Timestamp) -> Selection {
+    /// What a stored response is to a visit now; `None` after a hard invalidation.
+    pub(crate) fn selection(&self, response: &StoredResponse, now: Timestamp) -> Option<Selection> {
+        let windows = match self.validity(response, now) {
+            Validity::Valid => response.windows,
+            Validity::Soft(at) => response.windows.stale_from(at.min(now)),
+            Validity::Validate => response.windows.validated_from(now),
+            Validity::Hard => return None,
+        };
         // The state of the regeneration matters only to what is stale, and costs a lock.
-        let fresh = now < response.windows.fresh_until;
+        let fresh = now < windows.fresh_until;
         let failing_until = if fresh { None } else { response.regeneration.failing_until() };
-        Selection::Stored { windows: response.windows, failing_until }
+        Some(Selection::Stored { windows, failing_until })
+    }
+
+    /// How a response stands against invalidations and against writes to its URL.
+    pub(crate) fn validity(&self, response: &StoredResponse, now: Timestamp) -> Validity {
+        match self.journal.check(&response.checked, || response.subject()) {
+            Validity::Valid | Validity::Soft(_) if response.written.forbids(response.fetched_at, now) => {
+                Validity::Validate
+            }
+            validity => validity,
+        }
     }
 
     /// Looks up, following Vary to the variant.
@@ -247,19 +233,34 @@ impl Engine {
         let spec = match self.store.get(visit.hash, visit.key, now) {
             Some(Slot::Varies(spec)) => spec,
             Some(Slot::Response(response)) => {
-                return Selected { hash: visit.hash, stored: Some(response), nominated: Vec::new() };
+                let stored = self.unless_hard(visit.hash, response, now);
+                return Selected { hash: visit.hash, stored, nominated: Vec::new() };
             }
             None => return Selected { hash: visit.hash, stored: None, nominated: Vec::new() },
         };
-        let values = semantics::vary::nominated(&spec.names, visit.request);
-        let mut key = Vec::with_capacity(visit.key.len() + 64);
-        semantics::key::write_variant(&mut key, visit.key, &values);
-        let hash = self.hasher.hash(&key);
+        let (hash, key) = self.variant_of(visit, &spec);
         let stored = match self.store.get(hash, &key, now) {
-            Some(Slot::Response(response)) => Some(response),
+            Some(Slot::Response(response)) => self.unless_hard(hash, response, now),
             _ => None,
         };
         Selected { hash, stored, nominated: spec.names.clone() }
+    }
+
+    /// Where the variant that this visit selects is stored.
+    fn variant_of(&self, visit: &Visit<'_>, spec: &VarySpec) -> (KeyHash, Vec<u8>) {
+        let values = semantics::vary::nominated(&spec.names, visit.request);
+        let mut key = Vec::with_capacity(visit.key.len() + 64);
+        semantics::key::write_variant(&mut key, visit.key, &values);
+        (self.hasher.hash(&key), key)
+    }
+
+    /// A response, unless it was invalidated hard: then it goes.
+    fn unless_hard(&self, hash: KeyHash, response: Arc<StoredResponse>, now: Timestamp) -> Option<Arc<StoredResponse>> {
+        if self.validity(&response, now) == Validity::Hard {
+            self.store.remove_response(hash, &response);
+            return None;
+        }
+        Some(response)
     }
 
     /// Starts a background regeneration; the caller holds the response's claim.
@@ -271,7 +272,7 @@ impl Engine {
             return;
         };
         let request = canonical::refresh(visit, response, Kind::Refresh);
-        let job = fill::Job::new(self, visit, lead, request, selected.hash, Some(response.clone()));
+        let job = fill::Job::new(self, visit, lead, request, selected.hash, Some(response.clone()), Cause::Stale);
         fill::spawn(job);
     }
 
@@ -287,11 +288,17 @@ impl Engine {
     /// Metrics as text, gauges brought up to date.
     pub fn render_metrics(&self) -> String {
         self.metrics.store(&self.store.usage());
+        self.metrics.epoch(self.journal.epoch());
         self.metrics.render()
     }
 }
 
 impl Visit<'_> {
+    /// What is known of what it asks for, before an answer says more.
+    pub(crate) fn subject<'v>(&'v self, tags: &'v invalidate::Tags) -> Subject<'v> {
+        Subject { host: self.request.host, path: self.request.path, route: &self.route.name, tags }
+    }
+
     /// Whether the canonical answer is this visitor's own (semantics 3 and 4).
     pub(crate) fn is_personal(&self, nominated: &[String]) -> bool {
         personal::judge(self.request, self.facts, &self.route.policy, nominated) == personal::Personal::Yes

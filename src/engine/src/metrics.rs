@@ -1,12 +1,19 @@
 //! Every metric, named in one place (Prometheus text, in OpenMetrics form). Counted with plain atomics: nothing here
 //! takes a lock on a hit.
 
+mod histogram;
+mod labels;
+
+pub use histogram::Histogram;
+
+use crate::invalidate::Invalidation;
 use crate::origin::Kind;
+use labels::{
+    EvictionLabels, InvalidationLabels, OriginKindLabels, OriginLabels, OriginOutcomeLabels, RequestLabels,
+    RouteCacheLabels, RouteLabels, RouteReasonLabels, ServerLabels, TierLabels,
+};
 use parking_lot::RwLock;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -19,129 +26,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RequestLabels {
-    route: Arc<str>,
-    cache: &'static str,
-    status: u16,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RouteCacheLabels {
-    route: Arc<str>,
-    cache: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RouteLabels {
-    route: Arc<str>,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RouteReasonLabels {
-    route: Arc<str>,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OriginOutcomeLabels {
-    origin: Arc<str>,
-    kind: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OriginKindLabels {
-    origin: Arc<str>,
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OriginLabels {
-    origin: Arc<str>,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ServerLabels {
-    origin: Arc<str>,
-    server: Arc<str>,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct TierLabels {
-    tier: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct EvictionLabels {
-    tier: &'static str,
-    reason: &'static str,
-}
-
-/// Upper bounds in seconds, from a hit in microseconds to a render of a minute.
-const BOUNDS: [f64; 16] = [
-    0.000_05,
-    0.000_1,
-    0.000_25,
-    0.000_5,
-    0.001,
-    0.002_5,
-    0.01,
-    0.025,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    10.0,
-    30.0,
-    f64::INFINITY,
-];
-
-/// A histogram of durations without a lock: one atomic per bucket.
-#[derive(Clone, Debug, Default)]
-pub struct Histogram(Arc<HistogramCells>);
-
-#[derive(Debug, Default)]
-struct HistogramCells {
-    buckets: [AtomicU64; BOUNDS.len()],
-    micros: AtomicU64,
-}
-
-impl Histogram {
-    pub fn observe(&self, span: Duration) {
-        let seconds = span.as_secs_f64();
-        let at = BOUNDS.iter().position(|b| seconds <= *b).unwrap_or(BOUNDS.len() - 1);
-        self.0.buckets[at].fetch_add(1, Ordering::Relaxed);
-        self.0.micros.fetch_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-}
-
-impl TypedMetric for Histogram {
-    const TYPE: MetricType = MetricType::Histogram;
-}
-
-impl EncodeMetric for Histogram {
-    #[allow(clippy::cast_precision_loss, reason = "a sum for people")]
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> std::fmt::Result {
-        let counts: Vec<(f64, u64)> =
-            BOUNDS.iter().zip(&self.0.buckets).map(|(b, n)| (*b, n.load(Ordering::Relaxed))).collect();
-        let total = counts.iter().map(|(_, n)| n).sum();
-        let seconds = self.0.micros.load(Ordering::Relaxed) as f64 / 1e6;
-        encoder.encode_histogram::<NoLabelSet>(seconds, total, &counts, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
-    }
-}
-
 /// The counters of one route, found once and then only counted.
 #[derive(Clone, Debug)]
 pub struct RouteMetrics {
     route: Arc<str>,
     ok: [Counter; Outcome::ALL.len()],
     durations: [Histogram; Outcome::ALL.len()],
+    served_ages: Histogram,
     requests: Family<RequestLabels, Counter>,
     /// Stored responses whose last regeneration failed.
     pub failing: Gauge,
@@ -177,13 +68,21 @@ impl RouteMetrics {
     }
 }
 
+impl RouteMetrics {
+    /// A stored response answered at this age.
+    pub fn served(&self, age: Duration) {
+        self.served_ages.observe(age);
+    }
+}
+
 /// All metrics and their registry.
 pub struct Metrics {
     registry: RwLock<Registry>,
     requests: Family<RequestLabels, Counter>,
-    durations: Family<RouteCacheLabels, Histogram>,
+    durations: Family<RouteCacheLabels, Histogram, fn() -> Histogram>,
+    served_ages: Family<RouteLabels, Histogram, fn() -> Histogram>,
     origin_requests: Family<OriginOutcomeLabels, Counter>,
-    origin_durations: Family<OriginKindLabels, Histogram>,
+    origin_durations: Family<OriginKindLabels, Histogram, fn() -> Histogram>,
     origin_up: Family<ServerLabels, Gauge>,
     refresh_failures: Family<RouteReasonLabels, Counter>,
     uncacheable: Family<RouteReasonLabels, Counter>,
@@ -193,7 +92,13 @@ pub struct Metrics {
     store_bytes: Family<TierLabels, Gauge>,
     store_entries: Family<TierLabels, Gauge>,
     store_evictions: Family<EvictionLabels, Counter>,
+    invalidations: Family<InvalidationLabels, Counter>,
+    invalidation_epoch: Gauge,
+    invalidations_folded: Counter,
+    tags_dropped: Family<RouteReasonLabels, Counter>,
     pub connections: Gauge,
+    /// Lines of the access log that nobody will read.
+    pub access_log_dropped: Counter,
     refreshed_in_all: AtomicU64,
     failed_in_all: AtomicU64,
 }
@@ -203,9 +108,10 @@ impl Metrics {
         let mut metrics = Metrics {
             registry: RwLock::new(Registry::default()),
             requests: Family::default(),
-            durations: Family::default(),
+            durations: Family::new_with_constructor(Histogram::durations),
+            served_ages: Family::new_with_constructor(Histogram::ages),
             origin_requests: Family::default(),
-            origin_durations: Family::default(),
+            origin_durations: Family::new_with_constructor(Histogram::durations),
             origin_up: Family::default(),
             refresh_failures: Family::default(),
             uncacheable: Family::default(),
@@ -215,7 +121,12 @@ impl Metrics {
             store_bytes: Family::default(),
             store_entries: Family::default(),
             store_evictions: Family::default(),
+            invalidations: Family::default(),
+            invalidation_epoch: Gauge::default(),
+            invalidations_folded: Counter::default(),
+            tags_dropped: Family::default(),
             connections: Gauge::default(),
+            access_log_dropped: Counter::default(),
             refreshed_in_all: AtomicU64::new(0),
             failed_in_all: AtomicU64::new(0),
         };
@@ -230,6 +141,11 @@ impl Metrics {
             "larder_request_duration_seconds",
             "From the request's head to the last byte written",
             self.durations.clone(),
+        );
+        r.register(
+            "larder_served_age_seconds",
+            "How old the stored responses were that answered",
+            self.served_ages.clone(),
         );
         r.register(
             "larder_origin_requests",
@@ -270,7 +186,16 @@ impl Metrics {
         r.register("larder_store_bytes", "Bytes stored, with heads, keys and indexes", self.store_bytes.clone());
         r.register("larder_store_entries", "Stored responses", self.store_entries.clone());
         r.register("larder_store_evictions", "Stored responses that had to go", self.store_evictions.clone());
+        r.register("larder_invalidations", "Invalidations by what they select", self.invalidations.clone());
+        r.register("larder_invalidation_epoch", "The newest invalidation", self.invalidation_epoch.clone());
+        r.register(
+            "larder_invalidations_folded",
+            "Soft invalidations that became one with others to make room",
+            self.invalidations_folded.clone(),
+        );
+        r.register("larder_tags_dropped", "Tags that were left out of an entry", self.tags_dropped.clone());
         r.register("larder_connections", "Open client connections", self.connections.clone());
+        r.register("larder_access_log_dropped", "Access log lines that were dropped", self.access_log_dropped.clone());
         r.register("larder_build", "The running version", Info::new([("version", version)]));
     }
 
@@ -284,8 +209,10 @@ impl Metrics {
             let labels = RouteCacheLabels { route: route.clone(), cache: o.as_str() };
             self.durations.get_or_create(&labels).clone()
         });
-        let failing = self.stale_because_failing.get_or_create(&RouteLabels { route: route.clone() }).clone();
-        RouteMetrics { route, ok, durations, requests: self.requests.clone(), failing }
+        let labels = RouteLabels { route: route.clone() };
+        let failing = self.stale_because_failing.get_or_create(&labels).clone();
+        let served_ages = self.served_ages.get_or_create(&labels).clone();
+        RouteMetrics { route, ok, durations, served_ages, requests: self.requests.clone(), failing }
     }
 
     pub fn origin_request(&self, origin: &Arc<str>, kind: Kind, outcome: &'static str, took: Duration) {
@@ -320,6 +247,24 @@ impl Metrics {
         self.uncacheable.get_or_create(&labels).inc();
     }
 
+    pub fn invalidated(&self, one: &Invalidation) {
+        let labels = InvalidationLabels { kind: one.target.kind(), mode: one.mode.as_str() };
+        self.invalidations.get_or_create(&labels).inc();
+    }
+
+    pub fn invalidations_folded(&self, count: u64) {
+        self.invalidations_folded.inc_by(count);
+    }
+
+    pub fn epoch(&self, epoch: u64) {
+        self.invalidation_epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
+    }
+
+    pub fn tags_dropped(&self, route: &Arc<str>, reason: &'static str, count: u64) {
+        let labels = RouteReasonLabels { route: route.clone(), reason };
+        self.tags_dropped.get_or_create(&labels).inc_by(count);
+    }
+
     /// In flight and waiting, for one origin.
     pub fn refreshes(&self, origin: &Arc<str>) -> (Gauge, Gauge) {
         let labels = OriginLabels { origin: origin.clone() };
@@ -347,7 +292,7 @@ impl Metrics {
         for route in routes {
             totals.failing += route.failing.get();
             for (at, histogram) in route.durations.iter().enumerate() {
-                totals.requests[at] += histogram.0.buckets.iter().map(|b| b.load(Ordering::Relaxed)).sum::<u64>();
+                totals.requests[at] += histogram.count();
             }
         }
         totals

@@ -5,6 +5,8 @@ use crate::failed::Failed;
 use crate::fill::{self, Job};
 use crate::flight::{Landing, Lead, Opened, Sight, Watcher};
 use crate::guard::Known;
+use crate::history::Cause;
+use crate::invalidate::{Tags, Validity};
 use crate::origin::Kind;
 use crate::probe::Probe;
 use crate::store::StoredResponse;
@@ -43,8 +45,9 @@ enum Role {
 impl Engine {
     /// Answers a visit, waiting for a fill where one is needed.
     pub async fn answer(self: &Arc<Self>, visit: &Visit<'_>) -> Answer {
+        let arrived = self.journal.epoch();
         for _ in 0..ROUNDS {
-            if let Some(answer) = self.round(visit).await {
+            if let Some(answer) = self.round(visit, arrived).await {
                 return answer;
             }
         }
@@ -52,7 +55,7 @@ impl Engine {
     }
 
     /// One try; `None`: what was waited for was not for this visit, and it starts over.
-    async fn round(self: &Arc<Self>, visit: &Visit<'_>) -> Option<Answer> {
+    async fn round(self: &Arc<Self>, visit: &Visit<'_>, arrived: u64) -> Option<Answer> {
         let now = self.clock.now();
         let selected = self.select(visit);
         if let Some(answer) = self.without_waiting(visit, &selected, now) {
@@ -73,7 +76,7 @@ impl Engine {
                 return Some(Answer::Pass(Forward::Request, Some(probe)));
             }
         }
-        self.watch(visit, &selected, watcher, role).await
+        self.watch(visit, &selected, watcher, role, arrived).await
     }
 
     /// The answer where no fill is needed: from the store, from what is remembered of the key, or past the cache.
@@ -93,8 +96,10 @@ impl Engine {
                     CacheStatus::Forwarded { why, status: failed.failure.status(), stored: false, collapsed: true };
                 return Some(Answer::Failed { failed, status });
             }
-            Some(Known::NotStorable { personal_only, .. })
-                if selected.stored.is_none() && (!personal_only || visit.is_personal(&selected.nominated)) =>
+            Some(Known::NotStorable { personal_only, epoch, .. })
+                if selected.stored.is_none()
+                    && (!personal_only || visit.is_personal(&selected.nominated))
+                    && !self.invalidated_since(visit, epoch) =>
             {
                 return Some(match decision::decide(visit.facts, Selection::NotStorable, now) {
                     Decision::Unsatisfiable => Answer::Unsatisfiable,
@@ -114,19 +119,25 @@ impl Engine {
         }
     }
 
+    /// Whether this visit's page was invalidated after `epoch`: what was known of it then is to be found out again.
+    fn invalidated_since(&self, visit: &Visit<'_>, epoch: u64) -> bool {
+        let tags = Tags::new(&visit.route.tags_of(visit.request.path));
+        self.journal.check_for(&visit.subject(&tags), epoch, self.journal.epoch()) != Validity::Valid
+    }
+
     /// Starts the fill, or returns the probe by which a personal visitor's own request finds out whether there may be one.
     fn lead(self: &Arc<Self>, visit: &Visit<'_>, selected: &Selected, lead: Lead) -> Option<Probe> {
         let isr = visit.route.policy.is_isr();
         let unknown = selected.stored.is_none() && !isr;
         let personal = unknown && visit.is_personal(&selected.nominated);
-        let request = match &selected.stored {
-            Some(stored) => canonical::refresh(visit, stored, Kind::Fill),
+        let (request, cause) = match &selected.stored {
+            Some(stored) => (canonical::refresh(visit, stored, Kind::Fill), Cause::Expired),
             None => {
                 let carry = if unknown && !personal { Carry::BrowserFields } else { Carry::KeyOnly };
-                canonical::request(visit, &selected.nominated, carry, Kind::Fill)
+                (canonical::request(visit, &selected.nominated, carry, Kind::Fill), Cause::Miss)
             }
         };
-        let job = Job::new(self, visit, lead, request, selected.hash, selected.stored.clone());
+        let job = Job::new(self, visit, lead, request, selected.hash, selected.stored.clone(), cause);
         if personal {
             return Some(Probe::new(job, visit));
         }
@@ -140,6 +151,7 @@ impl Engine {
         selected: &Selected,
         mut watcher: Watcher,
         role: Role,
+        arrived: u64,
     ) -> Option<Answer> {
         let why = match (&selected.stored, selected.nominated.is_empty()) {
             (Some(_), _) => Forward::Stale,
@@ -152,6 +164,19 @@ impl Engine {
                 if !suits(visit, &opened.variant) {
                     return None;
                 }
+                match self.journal.check_for(&visit.subject(&opened.tags), opened.began, arrived) {
+                    Validity::Valid => {}
+                    // Its fetch began before something that he must not see the far side of.
+                    Validity::Validate | Validity::Hard => {
+                        self.flights.abandon(selected.hash, &watcher);
+                        return None;
+                    }
+                    // It will be stored as STALE, and served so.
+                    Validity::Soft(_) => {
+                        watcher.landing().await;
+                        return None;
+                    }
+                }
                 let status = CacheStatus::Forwarded { why, status: None, stored: !collapsed, collapsed };
                 Some(Answer::Stream { opened, watcher, status })
             }
@@ -162,7 +187,7 @@ impl Engine {
                 Some(Answer::Stream { opened, watcher, status })
             }
             Sight::Relay(..) => Some(Answer::Pass(Forward::Miss, None)),
-            Sight::Landed(landing) => self.landed(visit, selected, landing, why, collapsed),
+            Sight::Landed(landing) => self.landed(visit, selected, landing, why, collapsed, arrived),
         }
     }
 
@@ -173,8 +198,15 @@ impl Engine {
         landing: Landing,
         why: Forward,
         collapsed: bool,
+        arrived: u64,
     ) -> Option<Answer> {
+        let overtaken = |response: &StoredResponse| {
+            let subject = visit.subject(&response.tags);
+            self.journal.check_for(&subject, response.checked.began(), arrived) != Validity::Valid
+        };
         match landing {
+            // Looked up again, it is what the invalidation made of it.
+            Landing::Stored(response) | Landing::Freshened(response) if overtaken(&response) => None,
             Landing::Stored(response) if suits(visit, &response.variant) => {
                 let status = CacheStatus::Forwarded { why, status: None, stored: !collapsed, collapsed };
                 Some(Answer::Served(Served { response, status }))
@@ -200,7 +232,8 @@ impl Engine {
         why: Forward,
         collapsed: bool,
     ) -> Answer {
-        let usable = stored.filter(|s| self.clock.now() < s.windows.usable_until());
+        let now = self.clock.now();
+        let usable = stored.filter(|s| now < s.windows.usable_until() && self.validity(s, now) != Validity::Hard);
         match usable {
             Some(response) => {
                 let status = CacheStatus::StaleAfter { status: failed.failure.status() };

@@ -39,6 +39,18 @@ impl Windows {
         self.error_until.max(self.stale_until)
     }
 
+    /// After a soft invalidation: STALE from `at` on, and never for longer than without it (semantics 36 and 39).
+    #[must_use]
+    pub fn stale_from(self, at: Timestamp) -> Self {
+        Windows { fresh_until: self.fresh_until.min(at), ..self }
+    }
+
+    /// To be validated from `at` on (RFC 9111, 4.4). For a failing origin it still answers.
+    #[must_use]
+    pub fn validated_from(self, at: Timestamp) -> Self {
+        Windows { stale_until: self.stale_until.min(at), ..self.stale_from(at) }
+    }
+
     /// Current age (RFC 9111, 4.2.3).
     pub fn age(&self, now: Timestamp) -> Duration {
         self.age_at_generation + now.since(self.generated)

@@ -1,6 +1,10 @@
 //! The cache key (RFC 9111, 2; semantics 43-46): deployment, scheme, host, path, query and keyed fields, each length-prefixed, so that no
 //! two different requests ever write the same bytes.
 
+mod read;
+
+pub use read::{Key, host_and_path, read};
+
 use crate::message::{Facts, Request};
 use crate::policy::Policy;
 use std::borrow::Cow;
@@ -42,18 +46,26 @@ pub fn write_primary(out: &mut Vec<u8>, parts: &KeyParts<'_>, facts: &Facts<'_>,
     if facts.keyed_group {
         for name in GROUP {
             if is_group_field(name, facts.rsc) {
-                lines(out, request, name);
+                lines(out, name, request);
             }
         }
     }
     for name in &policy.key_headers {
-        lines(out, request, name);
+        lines(out, name, request);
     }
     for name in &policy.key_cookies {
-        let value = request.cookies().find(|(n, _)| *n == name.as_bytes()).map(|(_, v)| v);
-        optional(out, value);
+        if let Some((_, value)) = request.cookies().find(|(n, _)| *n == name.as_bytes()) {
+            length(out, COOKIE.len() + name.len());
+            out.extend_from_slice(COOKIE.as_bytes());
+            out.extend_from_slice(name.as_bytes());
+            length(out, 1);
+            part(out, value);
+        }
     }
 }
+
+/// Stands before the name of a keyed cookie: no field's name has a colon.
+const COOKIE: &str = "cookie:";
 
 /// Extends a primary key by the normalised values of nominated fields: the key of one variant.
 pub fn write_variant(out: &mut Vec<u8>, primary: &[u8], nominated: &[(String, Option<Vec<u8>>)]) {
@@ -65,8 +77,13 @@ pub fn write_variant(out: &mut Vec<u8>, primary: &[u8], nominated: &[(String, Op
     }
 }
 
-fn lines(out: &mut Vec<u8>, request: &Request<'_>, name: &str) {
+/// Name, count and values of a field; nothing where it is absent.
+fn lines(out: &mut Vec<u8>, name: &str, request: &Request<'_>) {
     let count = request.fields_named(name).count();
+    if count == 0 {
+        return;
+    }
+    part(out, name.as_bytes());
     length(out, count);
     for value in request.fields_named(name) {
         part(out, value);

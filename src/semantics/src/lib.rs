@@ -1,7 +1,7 @@
 //! HTTP caching as pure functions over values: (request, stored, policy, now) -> a value.
 //!
-//! This crate knows RFC 9110, 9111, 5861, 8246, 9211 and 9213, and the opinions of `policy`. It does not know what time
-//! it is, where bytes come from, or who acts on its answers: `now` is a parameter, and the engine acts.
+//! This crate knows RFC 9110, 9111, 5861, 8246, 9211, 9213 and 9875, and the opinions of `policy`. It does not know what
+//! time it is, where bytes come from, or who acts on its answers: `now` is a parameter, and the engine acts.
 
 pub mod cache_control;
 pub mod cache_status;
@@ -10,12 +10,14 @@ pub mod freshness;
 pub mod honesty;
 pub mod key;
 pub mod message;
+pub mod page;
 pub mod personal;
 pub mod policy;
 pub mod query;
 pub mod range;
 pub mod settlement;
 pub mod storability;
+pub mod tags;
 pub mod targeted;
 pub mod time;
 pub mod validation;

@@ -36,12 +36,17 @@ fn member<'a>(input: &'a [u8], cc: &mut CacheControl) -> Option<&'a [u8]> {
     };
     rest = parameters(rest)?;
     apply(cc, key, value)?;
+    after_comma(rest)
+}
+
+/// What follows a member: nothing, or a comma and the next one (RFC 8941, 4.2.1 and 4.2.2).
+pub(crate) fn after_comma(rest: &[u8]) -> Option<&[u8]> {
     let rest = rest.trim_ascii_start();
     match rest {
         [] => Some(rest),
         [b',', after @ ..] => {
             let after = after.trim_ascii_start();
-            // A trailing comma is a parse error (RFC 8941, 4.2.2).
+            // A trailing comma is a parse error.
             if after.is_empty() { None } else { Some(after) }
         }
         _ => None,
@@ -99,7 +104,7 @@ fn take_key(input: &[u8]) -> Option<(&[u8], &[u8])> {
 fn item(input: &[u8]) -> Option<(Item, &[u8])> {
     match input.first()? {
         b'-' | b'0'..=b'9' => number(input),
-        b'"' => string(input),
+        b'"' => string(input).map(|(_, rest)| (Item::Other, rest)),
         b'?' => match input {
             [b'?', b'1', rest @ ..] => Some((Item::Boolean(true), rest)),
             [b'?', b'0', rest @ ..] => Some((Item::Boolean(false), rest)),
@@ -138,12 +143,14 @@ fn number(input: &[u8]) -> Option<(Item, &[u8])> {
     Some((Item::Integer(if negative { -value } else { value }), rest))
 }
 
-fn string(input: &[u8]) -> Option<(Item, &[u8])> {
-    let mut at = 1;
+/// What stands between the quotes of a string, escapes and all, and what follows it (RFC 8941, 4.2.5).
+pub(crate) fn string(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = input.strip_prefix(b"\"")?;
+    let mut at = 0;
     loop {
-        match input.get(at)? {
-            b'"' => return Some((Item::Other, &input[at + 1..])),
-            b'\\' => match input.get(at + 1)? {
+        match text.get(at)? {
+            b'"' => return Some((&text[..at], &text[at + 1..])),
+            b'\\' => match text.get(at + 1)? {
                 b'"' | b'\\' => at += 2,
                 _ => return None,
             },
@@ -169,7 +176,7 @@ fn inner_list(input: &[u8]) -> Option<(Item, &[u8])> {
 }
 
 /// Skips `;key=value` parameters (RFC 8941, 4.2.3.2).
-fn parameters(mut rest: &[u8]) -> Option<&[u8]> {
+pub(crate) fn parameters(mut rest: &[u8]) -> Option<&[u8]> {
     while let [b';', after @ ..] = rest {
         let (_, after) = take_key(after.trim_ascii_start())?;
         rest = if let [b'=', value @ ..] = after { item(value)?.1 } else { after };

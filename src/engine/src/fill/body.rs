@@ -5,6 +5,7 @@ use super::{Ending, Job, Storable};
 use crate::failed::{BODY_AT_MOST, Failed};
 use crate::flight::{Landing, Opened};
 use crate::guard::Pass;
+use crate::invalidate::Tags;
 use crate::origin::{Body, OriginError, OriginResponse};
 use crate::store::{Audience, Head, HeadBuilder};
 use bytes::{Bytes, BytesMut};
@@ -26,7 +27,8 @@ impl Job {
         let encoding = decode::of(&storable.response.fields);
         // What must be decoded first is seen when it is whole.
         if self.stored.is_none() && placed.settled && matches!(encoding, Encoding::None) {
-            let opened = self.opened(&storable.response, Audience::Watchers, placed.variant.clone());
+            let opened =
+                self.opened(&storable.response, Audience::Watchers, placed.variant.clone(), storable.tags.clone());
             self.lead.open(opened);
         }
         let mut size = 0;
@@ -136,8 +138,10 @@ impl Job {
         response: &OriginResponse,
         audience: Audience,
         variant: Vec<(String, Option<Vec<u8>>)>,
+        tags: Tags,
     ) -> Opened {
-        Opened { head: self.head(response, audience, response.length, None), length: response.length, variant }
+        let head = self.head(response, audience, response.length, None);
+        Opened { head, length: response.length, variant, began: self.began, tags }
     }
 
     pub(super) fn head(

@@ -4,8 +4,9 @@ use super::{Ending, Job, Storable};
 use crate::failed::Failed;
 use crate::flight::Landing;
 use crate::guard::next_attempt;
+use crate::invalidate::{Checked, Tags};
 use crate::origin::{Kind, OriginResponse};
-use crate::store::{Audience, KeyHash, Regeneration, Slot, StoredResponse, VarySpec};
+use crate::store::{Audience, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
@@ -14,7 +15,7 @@ use semantics::policy::{OnUncacheable, SetCookie};
 use semantics::settlement::{Failure, may_be_empty};
 use semantics::storability::{self, NotStorable};
 use semantics::vary::{self, Vary};
-use semantics::{Field, Method, Request, Timestamp, Windows, honesty};
+use semantics::{Field, Method, Request, Timestamp, Windows, honesty, tags};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -131,12 +132,40 @@ impl Job {
             body,
             windows: self.honest(windows, &response.fields),
             fetched_at: storable.requested,
+            checked: Checked::new(self.began),
+            written: self.written(),
+            route: self.route.name.clone(),
+            tags: storable.tags.clone(),
             rendered_in_ms: self.rendered_in_ms(&times, &response.fields),
             variant: placed.variant.into_boxed_slice(),
             regeneration: Regeneration::default(),
         });
         self.keep(placed.hash, &stored, &response.fields, windows);
         Ok(Landing::Stored(stored))
+    }
+
+    /// What was written to while it was on the way is to be validated at once.
+    fn written(&self) -> Written {
+        match &self.stored {
+            Some(stored) => stored.written.inherited(),
+            None if self.lead.was_written() => Written::at(self.engine.clock.now()),
+            None => Written::default(),
+        }
+    }
+
+    /// The tags of an answer: the route's, and those that the origin gave (semantics 41). What is left out is counted and
+    /// told of: the page will not be found by it.
+    pub(super) fn tags(&self, fields: &HeaderMap) -> Tags {
+        let path = self.request.target.split('?').next().unwrap_or_default();
+        let tags = tags::of(self.route.tags_of(path), fields);
+        let left_out = [("too-long", tags.too_long), ("too-many", tags.too_many), ("malformed", tags.malformed)];
+        for (reason, count) in left_out.into_iter().filter(|(_, count)| *count > 0) {
+            self.engine.metrics.tags_dropped(&self.route.name, reason, count as u64);
+            if self.route.may_log(self.engine.clock.now()) {
+                tracing::warn!(route = %self.route.name, url = %self.request.url(), reason, count, "tags were left out: an entry has at most {} tags of at most {} characters", tags::MAX_TAGS, tags::MAX_TAG);
+            }
+        }
+        Tags::new(&tags.kept)
     }
 
     /// What says of itself that it is stale is never stored as fresh (semantics 23).
@@ -181,6 +210,10 @@ impl Job {
             body: old.body.clone(),
             windows: self.honest(windows, &response.fields),
             fetched_at: times.requested,
+            checked: Checked::new(self.began),
+            written: self.written(),
+            route: self.route.name.clone(),
+            tags: self.tags(&fields),
             rendered_in_ms: self.rendered_in_ms(times, &response.fields),
             variant: old.variant.clone(),
             regeneration: Regeneration::default(),

@@ -62,7 +62,7 @@ impl Job {
     /// ask for themselves, under the cap; an anonymous visitor starts a fill.
     pub(crate) fn his_failure(mut self) {
         let until = self.engine.clock.now().after(SHARED_FOR);
-        self.note(&Known::NotStorable { reason: NotStorable::Status, until, personal_only: true });
+        self.note(&Known::NotStorable { reason: NotStorable::Status, until, epoch: self.began, personal_only: true });
         self.lead.land(Landing::NotStorable(NotStorable::Status));
     }
 
@@ -88,6 +88,6 @@ impl Job {
             tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = reason.as_str(), "the origin's Cache-Control keeps pages of this route out of the cache; `override_origin: true` stores them all the same");
         }
         let until = now.after(NOT_STORABLE_FOR);
-        self.note(&Known::NotStorable { reason, until, personal_only });
+        self.note(&Known::NotStorable { reason, until, epoch: self.began, personal_only });
     }
 }

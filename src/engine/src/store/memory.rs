@@ -39,6 +39,14 @@ impl Slot {
             Slot::Varies(spec) => &spec.key,
         }
     }
+
+    /// The epoch in which a response's fetch began; a specification is of none.
+    fn began(&self) -> Option<u64> {
+        match self {
+            Slot::Response(response) => Some(response.checked.began()),
+            Slot::Varies(_) => None,
+        }
+    }
 }
 
 /// Keys are hashes already.
@@ -70,9 +78,24 @@ struct Kept {
     used: Timestamp,
 }
 
+/// Where a walk through the store goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    shard: usize,
+    after: Option<KeyHash>,
+}
+
+impl Place {
+    /// Behind the response at that hash.
+    pub fn behind(hash: KeyHash) -> Self {
+        Place { shard: shard_of(hash), after: Some(hash) }
+    }
+}
+
 type Shard = Mutex<LruCache<KeyHash, Kept, BuildHasherDefault<AsIs>>>;
 
-const SHARDS: usize = 64;
+/// So many that a walk through one of a million entries holds its lock for a fraction of a millisecond.
+const SHARDS: usize = 256;
 /// Of many entries, the oldest of so many shards is old enough.
 const LOOKED_AT: usize = 8;
 
@@ -116,6 +139,38 @@ impl Memory {
         Some(kept.slot.clone())
     }
 
+    /// What stands at this key, without noting a use.
+    pub fn peek(&self, hash: KeyHash, key: &[u8]) -> Option<Slot> {
+        let shard = self.shard(hash).lock();
+        shard.peek(&hash).filter(|kept| kept.slot.key() == key).map(|kept| kept.slot.clone())
+    }
+
+    /// The response at this hash, whatever its key, without noting a use.
+    pub fn peek_response(&self, hash: KeyHash) -> Option<Arc<StoredResponse>> {
+        match &self.shard(hash).lock().peek(&hash)?.slot {
+            Slot::Response(response) => Some(response.clone()),
+            Slot::Varies(_) => None,
+        }
+    }
+
+    /// One piece of a walk through all responses, in an order that does not change while the store does: what is there
+    /// throughout is met exactly once. `from` is `None` at the start; the walk is over when `None` is returned.
+    pub fn walk(&self, from: Option<Place>) -> (Vec<(KeyHash, Arc<StoredResponse>)>, Option<Place>) {
+        let place = from.unwrap_or(Place { shard: 0, after: None });
+        let Some(shard) = self.shards.get(place.shard) else { return (Vec::new(), None) };
+        let mut found: Vec<(KeyHash, Arc<StoredResponse>)> = Vec::new();
+        for (hash, kept) in shard.lock().iter() {
+            if let Slot::Response(response) = &kept.slot
+                && place.after.is_none_or(|after| *hash > after)
+            {
+                found.push((*hash, response.clone()));
+            }
+        }
+        found.sort_unstable_by_key(|(hash, _)| *hash);
+        let next = place.shard + 1;
+        (found, (next < SHARDS).then_some(Place { shard: next, after: None }))
+    }
+
     /// Puts a response or a vary specification at its key, in the place of what was there, and evicts for room.
     pub fn put(&self, hash: KeyHash, slot: Slot, now: Timestamp) {
         let cost = slot.cost();
@@ -126,8 +181,15 @@ impl Memory {
         // Counted before it can be seen: who evicts it at once takes off no more than was put on.
         self.bytes.fetch_add(cost, Ordering::Relaxed);
         self.entries.fetch_add(1, Ordering::Relaxed);
-        let replaced = self.shard(hash).lock().put(hash, Kept { slot, used: now });
-        self.forget(replaced.as_ref());
+        let mut shard = self.shard(hash).lock();
+        let kept = Kept { slot, used: now };
+        // What began later knows more: a fill that was overtaken by an invalidation does not bring old content back.
+        let overtaken = shard
+            .peek(&hash)
+            .is_some_and(|there| kept.slot.began().is_some() && there.slot.began() > kept.slot.began());
+        let goes = if overtaken { Some(kept) } else { shard.put(hash, kept) };
+        drop(shard);
+        self.forget(goes.as_ref());
         self.make_room(hash);
     }
 

@@ -5,8 +5,8 @@ mod memory;
 mod response;
 
 pub use head::{Audience, HIDDEN, Head, HeadBuilder};
-pub use memory::{Memory, Settings, Slot, Usage};
-pub use response::{MAX_VARIANTS, Regeneration, Standing, StoredResponse, VarySpec};
+pub use memory::{Memory, Place, Settings, Slot, Usage};
+pub use response::{MAX_VARIANTS, Regeneration, Standing, StoredResponse, VarySpec, Written};
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 

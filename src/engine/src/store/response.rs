@@ -1,14 +1,16 @@
 //! One stored response, and the state of its regeneration.
 
 use super::head::Head;
+use crate::invalidate::{Checked, Subject, Tags};
 use crate::metrics::Counted;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use semantics::settlement::Failure;
 use semantics::validation::Validators;
-use semantics::{Timestamp, Windows};
+use semantics::{Timestamp, Windows, key};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,8 +24,13 @@ pub struct StoredResponse {
     pub head: Head,
     pub body: Bytes,
     pub windows: Windows,
-    /// Against invalidations: when its fetch started.
+    /// When its fetch began.
     pub fetched_at: Timestamp,
+    /// How it stands against invalidations: by the epoch in which its fetch began.
+    pub checked: Checked,
+    pub written: Written,
+    pub route: Arc<str>,
+    pub tags: Tags,
     /// How long the origin took for it, in milliseconds.
     pub rendered_in_ms: u32,
     /// The nominated fields and the values that selected this variant, replayed at a refresh.
@@ -46,6 +53,13 @@ impl StoredResponse {
         Validators { etag: self.head.origin_field("etag"), last_modified: self.head.origin_field("last-modified") }
     }
 
+    /// What it can be selected by; `None` if its key cannot be read.
+    pub fn subject(&self) -> Option<Subject<'_>> {
+        let (host, path) = key::host_and_path(&self.key, !self.variant.is_empty())?;
+        let (host, path) = (std::str::from_utf8(host).ok()?, std::str::from_utf8(path).ok()?);
+        Some(Subject { host, path, route: &self.route, tags: &self.tags })
+    }
+
     /// Bytes that this response costs its store: key, head, body, variant and the structs around them.
     pub fn cost(&self) -> usize {
         let variant: usize = self
@@ -53,13 +67,46 @@ impl StoredResponse {
             .iter()
             .map(|(n, v)| n.len() + v.as_ref().map_or(0, Vec::len) + size_of::<(String, Vec<u8>)>())
             .sum();
-        size_of::<Self>() + self.key.len() + self.head.heap_size() + self.body.len() + variant + INDEX_COST
+        let heap = self.key.len() + self.head.heap_size() + self.body.len() + self.tags.heap_size() + variant;
+        size_of::<Self>() + heap + INDEX_COST
     }
 }
 
 /// What the table around a response costs: the list node, the map's slot at its usual load, and the counts of the Arc
 /// and of two `Bytes`.
 const INDEX_COST: usize = 160;
+
+/// When an unsafe method last succeeded on this URL: from then on what was fetched before is to be validated
+/// (RFC 9111, 4.4), at most once per back-off (semantics 42: a visitor who writes may not make the origin render at will).
+#[derive(Debug, Default)]
+pub struct Written(AtomicU64);
+
+impl Written {
+    /// The same for what takes the response's place.
+    pub fn inherited(&self) -> Self {
+        Written(AtomicU64::new(self.0.load(Ordering::Acquire)))
+    }
+
+    pub fn at(now: Timestamp) -> Self {
+        Written(AtomicU64::new(now.as_micros()))
+    }
+
+    /// Notes a success. Within `pause` of the last one it counts from the pause's end: it is put off, not lost.
+    pub fn note(&self, now: Timestamp, pause: Duration) {
+        let later = |last: u64| {
+            let last = Timestamp::from_micros(last);
+            let next = if last == Timestamp::EPOCH { now } else { last.after(pause).max(now) };
+            (last <= now).then_some(next.as_micros())
+        };
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
+    }
+
+    /// Whether what was fetched at `fetched` is to be validated now.
+    pub fn forbids(&self, fetched: Timestamp, now: Timestamp) -> bool {
+        let from = Timestamp::from_micros(self.0.load(Ordering::Acquire));
+        from > fetched && from <= now
+    }
+}
 
 const IN_FLIGHT: u64 = u64::MAX;
 

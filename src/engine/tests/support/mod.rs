@@ -93,6 +93,7 @@ impl World {
             store: store::Settings { max_size: setup.max_size, max_object: setup.max_object },
             origins: vec![limits],
             seed: 7,
+            keeper: Box::new(engine::invalidate::Volatile),
         };
         let engine = Engine::new(settings, origin.clone(), metrics, time.clock.clone());
         World { engine, origin, time, routes: Arc::new(routes) }

@@ -1,0 +1,292 @@
+//! What an operator may ask: what is stored, and what a visit would get and why. Nothing here counts as a use, and nothing
+//! changes by it.
+
+use crate::guard::Known;
+use crate::history::{Cause, Past};
+use crate::invalidate::{Invalidation, Mode, Target, Validity};
+use crate::store::{KeyHash, Place, Slot, StoredResponse};
+use crate::{Engine, Visit};
+use semantics::key::Key;
+use semantics::settlement::Failure;
+use semantics::{Decision, Selection, Timestamp, Windows, decision, key, page};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// In which state a stored response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Answers without a word to the origin.
+    Fresh,
+    /// Answers, and is regenerated.
+    Stale,
+    /// Answers only when the origin cannot.
+    Expired,
+}
+
+impl State {
+    pub const ALL: [State; 3] = [State::Fresh, State::Stale, State::Expired];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Fresh => "fresh",
+            State::Stale => "stale",
+            State::Expired => "expired",
+        }
+    }
+
+    fn of(windows: &Windows, now: Timestamp) -> State {
+        if now < windows.fresh_until {
+            State::Fresh
+        } else if now < windows.stale_until {
+            State::Stale
+        } else {
+            State::Expired
+        }
+    }
+}
+
+/// Which entries are wanted; nothing set: all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// What the path begins with, in normal form.
+    pub prefix: Option<String>,
+    pub tag: Option<String>,
+    pub state: Option<State>,
+}
+
+/// A page of the list.
+#[derive(Debug)]
+pub struct Listing {
+    pub entries: Vec<Listed>,
+    /// Where the next page begins; `None`: there is no more.
+    pub next: Option<KeyHash>,
+}
+
+/// One stored response, for people.
+#[derive(Debug)]
+pub struct Listed {
+    pub key: Key,
+    pub variant: Vec<(String, Option<Vec<u8>>)>,
+    pub status: u16,
+    pub state: State,
+    pub age: Duration,
+    /// Seconds until it is stale, negative since; `None`: it never is.
+    pub ttl: Option<i64>,
+    /// Seconds until it may not be served stale; `None`: it always may.
+    pub expires_in: Option<i64>,
+    /// Everything that it costs.
+    pub bytes: usize,
+    pub tags: Vec<String>,
+    pub route: Arc<str>,
+    pub last_refresh: Past,
+}
+
+/// What a visit would find.
+#[derive(Debug)]
+pub struct Inspection {
+    pub stored: Option<Listed>,
+    pub nominated: Vec<String>,
+    /// Stored variants of the URL.
+    pub variants: usize,
+    pub decision: Decision,
+    pub invalidated: Option<InvalidatedBy>,
+    /// Newest first.
+    pub past: Vec<Past>,
+    pub verdict: Option<Known>,
+    /// Until when it is not tried again, and why.
+    pub failing: Option<(Timestamp, Failure)>,
+    pub in_flight: bool,
+    /// Whether the canonical answer is not this visitor's.
+    pub personal: bool,
+}
+
+/// What invalidated a stored response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidatedBy {
+    pub mode: Mode,
+    pub by: Target,
+    pub epoch: u64,
+}
+
+impl Engine {
+    /// Lists stored responses, `limit` at most, from behind `after`. What is stored throughout is listed exactly once.
+    pub async fn entries(&self, filter: &Filter, after: Option<KeyHash>, limit: usize) -> Listing {
+        let mut entries = Vec::new();
+        let mut place = after.map(Place::behind);
+        loop {
+            let (found, next) = self.store.walk(place);
+            let now = self.clock.now();
+            for (hash, response) in found {
+                let Some(listed) = self.listed(hash, &response, now).filter(|l| fits(filter, l)) else { continue };
+                entries.push(listed);
+                if entries.len() == limit {
+                    return Listing { entries, next: Some(hash) };
+                }
+            }
+            match next {
+                Some(next) => place = Some(next),
+                None => return Listing { entries, next: None },
+            }
+            // Requests come first.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Calls `each` for all that is stored and was not invalidated hard, in pieces.
+    async fn each_stored(&self, mut each: impl FnMut(&Arc<StoredResponse>) -> std::ops::ControlFlow<()>) {
+        let mut place = None;
+        loop {
+            let (found, next) = self.store.walk(place);
+            for (_, response) in &found {
+                if each(response).is_break() {
+                    return;
+                }
+            }
+            place = next;
+            if place.is_none() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// How many stored responses these invalidations select.
+    pub async fn count_matching(&self, all: &[Invalidation]) -> usize {
+        let mut count = 0;
+        let now = self.clock.now();
+        self.each_stored(|response| {
+            let there = self.validity(response, now) != Validity::Hard;
+            count += usize::from(there && all.iter().any(|one| self.selects(one, response)));
+            std::ops::ControlFlow::Continue(())
+        })
+        .await;
+        count
+    }
+
+    fn selects(&self, one: &Invalidation, response: &StoredResponse) -> bool {
+        let Some(subject) = response.subject() else { return false };
+        if one.host.as_deref().is_some_and(|host| host != subject.host) {
+            return false;
+        }
+        let pages = || page::pages_of(subject.path);
+        match &one.target {
+            Target::Path(path) => pages().iter().any(|p| p == path),
+            Target::Prefix(prefix) => pages().iter().any(|p| p.starts_with(prefix.as_str())),
+            Target::Route(route) => route == subject.route,
+            Target::Tag(tag) => {
+                subject.tags.iter().any(|t| t == tag)
+                    || self.journal.added_tags(subject.host, subject.path).contains(tag)
+            }
+        }
+    }
+
+    /// The responses stored at exactly this path, `most` at most: every host, query and variant of it.
+    pub async fn stored_at(&self, host: Option<&str>, path: &str, most: usize) -> Vec<Arc<StoredResponse>> {
+        let (path, now) = (page::normal(path), self.clock.now());
+        let mut there = Vec::new();
+        self.each_stored(|response| {
+            let here = response
+                .subject()
+                .is_some_and(|subject| host.is_none_or(|h| h == subject.host) && page::normal(subject.path) == path);
+            if here && self.validity(response, now) != Validity::Hard {
+                there.push(response.clone());
+            }
+            if there.len() < most { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+        })
+        .await;
+        there
+    }
+
+    fn listed(&self, hash: KeyHash, response: &StoredResponse, now: Timestamp) -> Option<Listed> {
+        let Some(Selection::Stored { windows, .. }) = self.selection(response, now) else { return None };
+        let subject = response.subject()?;
+        let key = key::read(&response.key, !response.variant.is_empty())?;
+        let mut tags: Vec<String> = subject.tags.iter().map(str::to_owned).collect();
+        for tag in self.journal.added_tags(subject.host, subject.path) {
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        let seconds = |at: Timestamp| (at != Timestamp::NEVER).then(|| at.seconds_from(now));
+        let last = self.history.of(hash).first().copied().unwrap_or(Past {
+            at: response.windows.generated,
+            took: response.rendered_in(),
+            cause: Cause::Miss,
+            outcome: "success",
+        });
+        Some(Listed {
+            key,
+            variant: response.variant.to_vec(),
+            status: response.head.status().as_u16(),
+            state: State::of(&windows, now),
+            age: response.windows.age(now),
+            ttl: seconds(windows.fresh_until),
+            expires_in: seconds(windows.stale_until),
+            bytes: response.cost(),
+            tags,
+            route: response.route.clone(),
+            last_refresh: last,
+        })
+    }
+
+    /// What a visit would get now, and why.
+    pub fn inspect(&self, visit: &Visit<'_>, now: Timestamp) -> Inspection {
+        let (hash, stored, nominated, variants) = self.peek(visit);
+        let selection = stored.as_ref().and_then(|response| self.selection(response, now));
+        let verdict = self.verdicts.get(hash, now);
+        let selection = match (selection, &verdict) {
+            (Some(selection), _) => selection,
+            (None, Some(Known::NotStorable { .. })) => Selection::NotStorable,
+            (None, _) if !nominated.is_empty() => Selection::OtherVariants,
+            (None, _) => Selection::Nothing,
+        };
+        let failing = stored.as_ref().and_then(|response| {
+            let until = response.regeneration.failing_until().filter(|until| *until > now)?;
+            Some((until, response.regeneration.last_failure()?))
+        });
+        let invalidated = stored.as_ref().and_then(|response| {
+            let (mode, by, epoch) = self.journal.reason(&response.subject()?, response.checked.began())?;
+            Some(InvalidatedBy { mode, by, epoch })
+        });
+        let listed = stored.as_ref().and_then(|response| self.listed(hash, response, now));
+        let mut past = self.history.of(hash);
+        if past.is_empty() {
+            past.extend(listed.as_ref().map(|l| l.last_refresh));
+        }
+        Inspection {
+            stored: listed,
+            decision: decision::decide(visit.facts, selection, now),
+            invalidated,
+            past,
+            verdict,
+            failing,
+            in_flight: self.flights.is_flying(hash),
+            personal: visit.is_personal(&nominated),
+            nominated,
+            variants,
+        }
+    }
+
+    /// The same look-up as a visit's, without noting a use.
+    fn peek(&self, visit: &Visit<'_>) -> (KeyHash, Option<Arc<StoredResponse>>, Vec<String>, usize) {
+        let spec = match self.store.peek(visit.hash, visit.key) {
+            Some(Slot::Response(response)) => return (visit.hash, Some(response), Vec::new(), 1),
+            Some(Slot::Varies(spec)) => spec,
+            None => return (visit.hash, None, Vec::new(), 0),
+        };
+        let (hash, key) = self.variant_of(visit, &spec);
+        let stored = match self.store.peek(hash, &key) {
+            Some(Slot::Response(response)) => Some(response),
+            _ => None,
+        };
+        let variants = spec.variants.lock().len();
+        (hash, stored, spec.names.clone(), variants)
+    }
+}
+
+fn fits(filter: &Filter, listed: &Listed) -> bool {
+    let prefix = |wanted: &String| page::normal(&listed.key.path).starts_with(wanted.as_str());
+    filter.prefix.as_ref().is_none_or(prefix)
+        && filter.tag.as_ref().is_none_or(|tag| listed.tags.contains(tag))
+        && filter.state.is_none_or(|state| listed.state == state)
+}

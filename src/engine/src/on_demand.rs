@@ -1,0 +1,176 @@
+//! What happens because somebody said so: invalidations, ordered regenerations, tags, and writes to a URL (semantics 36-42).
+
+use crate::canonical::{self, Carry};
+use crate::failed::Failed;
+use crate::fill::{self, Job};
+use crate::flight::Landing;
+use crate::guard::{BACK_OFF_LEAST, back_off};
+use crate::history::Cause;
+use crate::invalidate::{Invalidation, Mode, NotKept, TagsRefused, Target, Validity};
+use crate::origin::Kind;
+use crate::store::{Slot, StoredResponse};
+use crate::{Engine, Visit};
+use semantics::settlement::Failure;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A page that was regenerated because somebody ordered it.
+#[derive(Clone, Debug)]
+pub struct Regenerated {
+    pub response: Arc<StoredResponse>,
+    pub took: Duration,
+}
+
+/// An unsafe method succeeded.
+#[derive(Clone, Copy, Debug)]
+pub struct UnsafeSuccess<'a> {
+    /// `Cache-Group-Invalidation` of its answer, already read (RFC 9875).
+    pub groups: &'a [String],
+}
+
+/// An order is carried out in so many tries at most: each is lost to a fill that began before the order.
+const TRIES: usize = 8;
+
+impl Engine {
+    /// Invalidates, and returns the epoch. When this returns nobody gets what is selected as fresh.
+    ///
+    /// # Errors
+    /// It could not be kept, and nothing was invalidated.
+    pub fn invalidate(self: &Arc<Self>, all: &[Invalidation]) -> Result<u64, NotKept> {
+        let recorded = self.journal.invalidate(all, self.clock.now())?;
+        for one in all {
+            self.metrics.invalidated(one);
+        }
+        self.metrics.invalidations_folded(recorded.folded);
+        if recorded.sweep && !self.sweeping.swap(true, Ordering::AcqRel) {
+            tokio::spawn(sweep(self.clone()));
+        }
+        Ok(recorded.epoch)
+    }
+
+    /// The newest epoch.
+    pub fn epoch(&self) -> u64 {
+        self.journal.epoch()
+    }
+
+    /// Adds tags to whatever is stored at a page, now and later. Returns all that were added there so far.
+    ///
+    /// # Errors
+    /// There is no room for more: nothing was added.
+    pub fn add_tags(&self, host: Option<&str>, path: &str, tags: &[String]) -> Result<Vec<String>, TagsRefused> {
+        self.journal.add_tags(host, path, tags)
+    }
+
+    /// Renders a visit's page now, and returns when it is stored. What is stored stays if that fails.
+    ///
+    /// # Errors
+    /// What the origin did instead.
+    pub async fn regenerate(self: &Arc<Self>, visit: &Visit<'_>) -> Result<Regenerated, Arc<Failed>> {
+        let (ordered, started) = (self.journal.epoch(), self.clock.now());
+        for _ in 0..TRIES {
+            let selected = self.select(visit);
+            let (mut watcher, lead) = self.flights.join_or_lead(selected.hash);
+            if let Some(lead) = lead {
+                let request = match &selected.stored {
+                    Some(stored) => canonical::refresh(visit, stored, Kind::Fill),
+                    None => canonical::request(visit, &selected.nominated, Carry::KeyOnly, Kind::Fill),
+                };
+                let stored = selected.stored.clone();
+                fill::spawn(Job::new(self, visit, lead, request, selected.hash, stored, Cause::Operator));
+            }
+            match watcher.landing().await {
+                Some(Landing::Stored(response) | Landing::Freshened(response))
+                    if response.checked.began() >= ordered && response.fetched_at >= started =>
+                {
+                    return Ok(Regenerated { response, took: self.clock.now().since(started) });
+                }
+                Some(Landing::Failed(failed)) if failed.at >= started => return Err(failed),
+                Some(Landing::NotStorable(reason)) => return Err(self.refused(reason.as_str())),
+                None | Some(Landing::Delivered) => return Err(self.refused("too-large or not cacheable")),
+                Some(_) => {}
+            }
+        }
+        Err(self.refused("other fills were faster"))
+    }
+
+    fn refused(&self, why: &str) -> Arc<Failed> {
+        let message = format!("the answer was not stored: {why}");
+        Arc::new(Failed::plain(Failure::Internal, message, self.clock.now()))
+    }
+
+    /// An unsafe method succeeded on a visit's URL: what is stored there is to be validated (RFC 9111, 4.4), and so are
+    /// the groups that its answer names (RFC 9875), each at most once per back-off.
+    pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, success: UnsafeSuccess<'_>) {
+        let now = self.clock.now();
+        let note = |response: &StoredResponse| response.written.note(now, back_off(&response.windows));
+        match self.store.peek(visit.hash, visit.key) {
+            Some(Slot::Response(response)) => note(&response),
+            Some(Slot::Varies(spec)) => {
+                let variants: Vec<_> = spec.variants.lock().iter().copied().collect();
+                for hash in variants {
+                    self.flights.note_written(hash);
+                    if let Some(response) = self.store.peek_response(hash) {
+                        note(&response);
+                    }
+                }
+            }
+            None => {}
+        }
+        self.flights.note_written(visit.hash);
+        for group in success.groups {
+            self.invalidate_group(visit.request.host, group);
+        }
+    }
+
+    /// Puts off what comes within the back-off of the last one, and drops what is put off already.
+    fn invalidate_group(self: &Arc<Self>, host: &str, group: &str) {
+        let now = self.clock.now();
+        let one =
+            Invalidation { target: Target::Tag(group.to_owned()), host: Some(host.to_owned()), mode: Mode::Validate };
+        let last = self.journal.last_of_tag(host, group);
+        let due = last.map_or(now, |last| last.after(BACK_OFF_LEAST).max(now));
+        if due > now {
+            if self.put_off.lock().insert((host.to_owned(), group.to_owned())) {
+                tokio::spawn(later(self.clone(), one, due.since(now)));
+            }
+            return;
+        }
+        self.invalidate_or_log(&one);
+    }
+
+    fn invalidate_or_log(self: &Arc<Self>, one: &Invalidation) {
+        if let Err(error) = self.invalidate(std::slice::from_ref(one)) {
+            tracing::warn!(%error, "a Cache-Group-Invalidation is lost");
+        }
+    }
+}
+
+async fn later(engine: Arc<Engine>, one: Invalidation, pause: Duration) {
+    tokio::time::sleep(pause).await;
+    if let (Some(host), Target::Tag(group)) = (&one.host, &one.target) {
+        engine.put_off.lock().remove(&(host.clone(), group.clone()));
+    }
+    engine.invalidate_or_log(&one);
+}
+
+/// Removes what was invalidated hard, so that the records of it can be forgotten.
+async fn sweep(engine: Arc<Engine>) {
+    let epoch = engine.journal.epoch();
+    let mut place = None;
+    loop {
+        let (found, next) = engine.store.walk(place);
+        for (hash, response) in found {
+            if engine.validity(&response, engine.clock.now()) == Validity::Hard {
+                engine.store.remove_response(hash, &response);
+            }
+        }
+        place = next;
+        if place.is_none() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    engine.journal.swept(epoch);
+    engine.sweeping.store(false, Ordering::Release);
+}
