@@ -1,27 +1,20 @@
-"""What the comparisons share: starting and stopping servers, reading their cost.
-
-Everything runs on loopback, on free ports, in a directory of its own that goes away with the script.
-"""
+"""What the comparisons share: processes and their cost, rounds and their ratios. It knows no server."""
 import contextlib
-import dataclasses
-import grp
 import http.client
-import json
 import os
 import pathlib
-import pwd
 import re
 import resource
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-LARDER = pathlib.Path(os.environ.get("LARDER_BIN") or HERE.parents[1] / "target/release/larder")
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 START_LIMIT = 10.0
@@ -63,42 +56,7 @@ def fetch(port, path, headers=None):
         connection.close()
 
 
-# --- servers ---------------------------------------------------------------------------------
-
-@dataclasses.dataclass
-class Server:
-    name: str
-    port: int
-    pid: int            # the process that does the work
-    admin: int = 0
-
-    def is_hit(self, headers):
-        if self.name == "nginx":
-            return headers.get("X-Cache-Status") == "HIT"
-        return re.search(r"larder\s*;\s*hit\b", headers.get("Cache-Status", "")) is not None
-
-
-class Origin:
-    """The control side of origin.py."""
-
-    def __init__(self, port, control):
-        self.port, self.control = port, control
-
-    def _ask(self, path):
-        status, _, body = fetch(self.control, path)
-        if status != 200:
-            raise Failed(f"the origin answered {status} to {path}: {body!r}")
-        return json.loads(body)
-
-    def mode(self, mode):
-        self._ask(f"/__mode?m={mode}")
-
-    def counts(self):
-        return self._ask("/__counts")
-
-    def reset(self):
-        self._ask("/__reset")
-
+# --- processes -------------------------------------------------------------------------------
 
 def free_port():
     with socket.socket() as probe:
@@ -117,13 +75,13 @@ def directory():
 
 
 @contextlib.contextmanager
-def process(command, log, core=None, **pipes):
+def process(command, log, core=None, **more):
     """A child in a group of its own; ended, and its group with it, when the block is left."""
     if core is not None:
         command = ["taskset", "-c", str(core), *command]
     with open(log, "wb") as out:
         try:
-            files = {"stdout": out, "stderr": out, "stdin": subprocess.DEVNULL, **pipes}
+            files = {"stdout": out, "stderr": out, "stdin": subprocess.DEVNULL, **more}
             child = subprocess.Popen([str(part) for part in command], start_new_session=True, **files)
         except OSError as error:
             raise Failed(f"cannot start {command[0]}: {error}") from error
@@ -151,73 +109,48 @@ def wait_until(ready, child, what, log):
     raise Failed(f"{what} did not start (exit code {child.poll()}); its log ends:\n{tail}")
 
 
-@contextlib.contextmanager
-def origin():
-    with directory() as path, process(
-            [sys.executable, HERE / "origin.py"], path / "log", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        line = child.stdout.readline()
-        if not line:
-            raise Failed(f"the origin did not start: {(path / 'log').read_text()[-2000:]}")
-        yield Origin(**json.loads(line))
-
-
-@contextlib.contextmanager
-def larder(origin_address, core=None, extra=""):
-    """Larder with one thread and the access log off; `extra` is more YAML."""
-    if not os.access(LARDER, os.X_OK):
-        raise Failed(f"no larder at {LARDER}: build it, or set LARDER_BIN (or --only nginx)")
-    port, admin = free_port(), free_port()
-    with directory() as path:
-        (path / "larder.yaml").write_text(
-            f"listen: 127.0.0.1:{port}\norigin: http://{origin_address}\nserver: {{threads: 1}}\n"
-            f"admin: {{listen: \"127.0.0.1:{admin}\"}}\nlogging: {{access: {{output: \"off\"}}}}\n{extra}\n")
-        log = path / "log"
-        with process([LARDER, "serve", "--config", path / "larder.yaml"], log, core) as child:
-            wait_until(lambda: fetch(admin, "/readyz")[0] == 200, child, "larder", log)
-            yield Server("larder", port, child.pid, admin)
-
-
-@contextlib.contextmanager
-def nginx(origin_address, core=None, lock="5s", sendfile="off"):
-    """nginx with one worker, from nginx.conf.template; 5s is its own default for both lock times."""
-    port, files = free_port(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    with directory() as path:
-        values = {"DIR": path, "PORT": port, "ORIGIN": origin_address, "LOCK": lock, "SENDFILE": sendfile,
-                  "FILES": files, "CONNECTIONS": min(files - 100, 30000),
-                  "USER": pwd.getpwuid(os.geteuid()).pw_name, "GROUP": grp.getgrgid(os.getegid()).gr_name}
-        template = (HERE / "nginx.conf.template").read_text()
-        (path / "nginx.conf").write_text(re.sub(r"@([A-Z]+)@", lambda m: str(values.get(m[1], m[0])), template))
-        log = path / "error.log"
-        with process(["nginx", "-p", path, "-e", log, "-c", path / "nginx.conf"], path / "log", core) as child:
-            def ready():
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return worker_of(child.pid) is not None
-            wait_until(ready, child, "nginx", log)
-            yield Server("nginx", port, worker_of(child.pid))
-
-
-SERVERS = {"larder": larder, "nginx": nginx}
-
-
 # --- what a process costs --------------------------------------------------------------------
 
 def children_of(pid):
     return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def worker_of(master):
-    for pid in children_of(master):
-        if b"worker process" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
-            return pid
-    return None
+def cpu_seconds(pid, depth=4):
+    """User and system time of a process, of its threads and of its descendants, threads that ended included.
 
-
-def cpu_seconds(pid):
-    """User and system time of all threads of a process, those that ended included."""
+    What a descendant used that ends in between is lost, so none may.
+    """
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(cpu_seconds(child, depth - 1) for child in (children_of(pid) if depth else []))
 
 
-def resident_bytes(pid):
+def resident_bytes(pid, depth=4):
+    """Resident memory of a process and its descendants; what they share counts for each, so look at differences."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+    own = int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+    return own + sum(resident_bytes(child, depth - 1) for child in (children_of(pid) if depth else []))
+
+
+def file_bytes(folder):
+    """What the files below a folder take, in whole blocks; in /dev/shm that is memory."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+# --- rounds and ratios -----------------------------------------------------------------------
+
+def rotated(things, round_number):
+    """The order of a round: everyone is first and last equally often."""
+    turn = round_number % len(things)
+    return [*things[turn:], *things[:turn]]
+
+
+def ratios(rounds, base, of):
+    """Of each round [{name: result}], `of(result)` over that of `base`: {name: [ratio of a round]}."""
+    return {name: [of(one[name]) / of(one[base]) for one in rounds] for name in rounds[0]}
+
+
+def spread(values, form="{:.3g}"):
+    """Median (lowest-highest), or the one value where all are the same."""
+    low, middle, high = (form.format(value) for value in (min(values), statistics.median(values), max(values)))
+    return low if low == high else f"{middle} ({low}-{high})"

@@ -6,50 +6,72 @@ Then 200 clients on a cold page that answers 500. Times are counted from the end
 import argparse
 import asyncio
 import collections
+import dataclasses
 
 from clients import Answer, herd
-from common import Failed, SERVERS, main, origin, raise_fd_limit
+from common import SERVER_CORE, Failed, main, raise_fd_limit
+from servers import SERVERS, origin
 
 ROOM = 60.0         # how long after the render the last client may come, seconds
+BROKEN_RENDER = 0.2
+
+
+@dataclasses.dataclass
+class Scene:
+    """What came of one crowd on one cold page."""
+    size: int
+    render: float               # seconds
+    status: int                 # the expected one
+    asked: int                  # requests that reached the origin
+    good: int                   # clients that got the page whole, or the expected status
+    times: list                 # of those, when they had it, seconds after the origin's first answer
+    others: collections.Counter
 
 
 def scene(server, source, path, size, render, expected_status):
     source.reset()
     results = asyncio.run(herd(server.port, path, size, render + ROOM))
     counts = source.counts()
-    answers = [one for one in results if isinstance(one, Answer)]
-    if expected_status == 200:
-        good = [one for one in answers if one.fault(path) is None]
-    else:
-        good = [one for one in answers if one.status == expected_status]
-    line = f"{size} clients, {render:g} s, status {expected_status}: origin requests {counts.get(path, 0)}, "
-    line += f"{'whole bodies' if expected_status == 200 else 'answers with it'} {len(good)}"
-    if good and counts["first_answer"]:
-        after = [one.at - counts["first_answer"] for one in good]
-        line += f", first client {min(after) * 1000:+.1f} ms, last client {max(after) * 1000:+.1f} ms"
-    print(f"{server.name:7} {line}")
-    others = collections.Counter(
-        one if isinstance(one, str) else f"status {one.status}, {len(one.body)} bytes"
-        for one in results if not isinstance(one, Answer) or one not in good) if len(good) < size else {}
-    for what, times in sorted(others.items(), key=lambda item: -item[1])[:8]:
+
+    def is_good(one):
+        return isinstance(one, Answer) and (
+            one.fault(path) is None if expected_status == 200 else one.status == expected_status)
+    good = [one for one in results if is_good(one)]
+    others = collections.Counter(one if isinstance(one, str) else f"status {one.status}, {len(one.body)} bytes"
+                                 for one in results if not is_good(one))
+    times = [one.at - counts["first_answer"] for one in good] if counts["first_answer"] else []
+    return Scene(size, render, expected_status, counts.get(path, 0), len(good), times, others)
+
+
+def scenes(name, renders, clients, failing, options):
+    """The scenes of one server, which is started for them: cold pages of each render time, then the cold 500."""
+    with origin() as source, SERVERS[name](source.address, core=SERVER_CORE, **options) as server:
+        for render in renders:
+            yield scene(server, source, f"/slow/{int(render * 1000)}/herd", clients, render, 200)
+        source.mode("500")
+        yield scene(server, source, f"/slow/{int(BROKEN_RENDER * 1000)}/broken", failing, BROKEN_RENDER, 500)
+
+
+def told(name, one):
+    line = f"{one.size} clients, {one.render:g} s, status {one.status}: origin requests {one.asked}, "
+    line += f"{'whole bodies' if one.status == 200 else 'answers with it'} {one.good}"
+    if one.times:
+        line += f", first client {min(one.times) * 1000:+.1f} ms, last client {max(one.times) * 1000:+.1f} ms"
+    print(f"{name:7} {line}", flush=True)
+    for what, times in one.others.most_common(8):
         print(f"        {times} x {what}")
-    return counts.get(path, 0), len(good)
 
 
 def run():
     raise_fd_limit(given.clients + 500)
-    names = [given.only] if given.only else ["larder", "nginx"] if given.nginx else ["larder"]
+    others = [name for name in ("nginx", "varnish") if getattr(given, name)]
     kept = True
-    for name in names:
-        options = {"lock": given.nginx_lock} if name == "nginx" else {"extra": given.larder_extra}
-        with origin() as source, SERVERS[name](f"127.0.0.1:{source.port}", **options) as server:
-            for render in given.renders:
-                path = f"/slow/{int(render * 1000)}/herd"
-                asked, whole = scene(server, source, path, given.clients, render, 200)
-                kept &= name != "larder" or (asked == 1 and whole == given.clients)
-            source.mode("500")
-            asked, _ = scene(server, source, "/slow/200/broken", given.failing, 0.2, 500)
-            kept &= name != "larder" or asked <= 3
+    for name in [given.only] if given.only else ["larder", *others]:
+        options = {"larder": {"extra": given.larder_extra}, "nginx": {"lock": given.nginx_lock}}.get(name, {})
+        for one in scenes(name, given.renders, given.clients, given.failing, options):
+            told(name, one)
+            kept &= name != "larder" or (
+                one.asked == 1 and one.good == one.size if one.status == 200 else one.asked <= 3)
     if not kept:
         raise Failed("larder: expected 1 origin request and every body whole, at most 3 requests for the 500")
 
@@ -60,6 +82,7 @@ if __name__ == "__main__":
     arguments.add_argument("--failing", type=int, default=200, help="clients on the cold 500")
     arguments.add_argument("--renders", type=float, nargs="+", default=[0.2, 7.0], metavar="SECONDS")
     arguments.add_argument("--nginx", action="store_true", help="nginx as well")
+    arguments.add_argument("--varnish", action="store_true", help="Varnish as well")
     arguments.add_argument("--only", choices=list(SERVERS))
     arguments.add_argument("--nginx-lock", default="5s", help="proxy_cache_lock_timeout and _age (nginx's own: 5s)")
     arguments.add_argument("--larder-extra", default="", metavar="YAML", help="appended to larder's configuration")

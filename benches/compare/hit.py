@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
-"""CPU per hit and throughput: larder against nginx in interleaved rounds, one thread each.
+"""CPU per hit and throughput, side by side in interleaved rounds, one core each.
 
-Each server sits on one core, wrk on another. CPU is user + system time of the serving process
-(all its threads; nginx: the worker). The ratio is the median of the ratios within a round.
+Each server sits on one core, wrk on another. CPU is user + system time of the serving processes with all their
+threads (nginx: the worker). A ratio is the median of the ratios within a round; Larder is 1.
 """
 import argparse
 import contextlib
+import dataclasses
 import os
 import re
 import statistics
 import subprocess
-from urllib.parse import urlsplit
+import time
 
-from common import (CORES, LOAD_CORE, SERVER_CORE, SERVERS, Failed, Server, cpu_seconds, children_of, fetch,
-                    main, origin, raise_fd_limit)
+from common import (CORES, LOAD_CORE, SERVER_CORE, Failed, cpu_seconds, fetch, main, raise_fd_limit, ratios, rotated,
+                    spread)
+from servers import APP_PAGE, SERVERS, larder_logs_to_files, next_start, origin
 
 PAGE, PAGE_BYTES = "/page10k", 10240
+APP_CONNECTIONS = 8         # `next start` gains nothing from more
+LOG_SETTLES = 1.5           # seconds without growth; nginx writes its buffer out every second
 BROWSER = {
     "Cache-Control": "max-age=0",
     "sec-ch-ua": '"Chromium";v="140", "Not=A?Brand";v="24", "Google Chrome";v="140"',
@@ -34,24 +38,25 @@ BROWSER = {
     "Accept-Language": "en-US,en;q=0.9",
     "Cookie": "_ga=GA1.1.1234567890.1760000000",
 }
+BROWSER_BYTES = sum(len(name) + len(value) + 4 for name, value in BROWSER.items())
 
 
-class Next:
-    """A running `next start`: the cost is that of its process and its children."""
-    name, connections = "next", 8
-
-    def __init__(self, url, pid):
-        parts = urlsplit(url)
-        self.port, self.path, self.pid = parts.port or 80, parts.path or "/", pid
-        self.address = f"127.0.0.1:{self.port}"
-        if parts.hostname not in ("127.0.0.1", "localhost"):
-            raise Failed("--next has to be on 127.0.0.1")
+@dataclasses.dataclass
+class Load:
+    """What every server is asked for."""
+    path: str
+    length: int                 # of the body
+    headers: dict
+    connections: int
+    seconds: int                # of one round
 
 
-def tree_cpu_seconds(pid, depth=4):
-    """Of a process and its descendants; what ends in between is lost, so it must not."""
-    below = children_of(pid) if depth else []
-    return cpu_seconds(pid) + sum(tree_cpu_seconds(child, depth - 1) for child in below)
+@dataclasses.dataclass
+class Cost:
+    """What one server did in one round."""
+    cpu: float                  # microseconds per request
+    rate: float                 # requests per second
+    logged: float = None        # lines of the access log per request, where one is written
 
 
 def wrk(port, path, connections, seconds, headers):
@@ -69,77 +74,116 @@ def wrk(port, path, connections, seconds, headers):
     return int(found[1]), float(found[2]) / (1000 if found[3] == "ms" else 1)
 
 
-def measure(target, path, seconds, headers):
-    """(CPU us per request, requests per second) of one round."""
-    cpu_of = tree_cpu_seconds if isinstance(target, Next) else cpu_seconds
-    before = cpu_of(target.pid)
-    answers, took = wrk(target.port, path, getattr(target, "connections", given.connections), seconds, headers)
-    return (cpu_of(target.pid) - before) / answers * 1e6, answers / took
+def measure(target, load):
+    """The Cost of one round."""
+    before = cpu_seconds(target.pid)
+    answers, took = wrk(target.port, load.path, load.connections, load.seconds, load.headers)
+    used = cpu_seconds(target.pid) - before
+    return Cost(used / answers * 1e6, answers / took, drained(target.log) / answers if target.log else None)
 
 
-def verify(target, path, length, headers):
+def drained(log):
+    """The lines of an access log once it has come to rest; then it is emptied."""
+    size, since = -1, time.monotonic()
+    while time.monotonic() - since < LOG_SETTLES:
+        if log.stat().st_size != size:
+            size, since = log.stat().st_size, time.monotonic()
+        time.sleep(0.1)
+    with open(log, "rb") as lines:
+        count = sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b""))
+    os.truncate(log, 0)
+    return count
+
+
+def prepare(target, load):
     """Warms the page and makes sure that what is measured is a hit of the right size."""
-    fetch(target.port, path)
-    status, fields, body = fetch(target.port, path, headers)
+    fetch(target.port, load.path)
+    status, fields, body = fetch(target.port, load.path, load.headers)
     if fields.get("Content-Encoding"):
         raise Failed(f"{target.name} answers {fields['Content-Encoding']}: bodies differ; turn compression off "
                      "with --larder-extra 'defaults: {compress: []}'")
-    if status != 200 or len(body) != length:
-        raise Failed(f"{target.name}: status {status}, {len(body)} bytes, expected 200 and {length}")
-    if isinstance(target, Server) and not target.is_hit(fields):
-        raise Failed(f"{target.name}: {path} is not a hit: {dict(fields)}")
+    if status != 200 or len(body) != load.length:
+        raise Failed(f"{target.name}: status {status}, {len(body)} bytes, expected 200 and {load.length}")
+    if not target.is_hit(fields):
+        raise Failed(f"{target.name}: {load.path} is not a hit: {dict(fields)}")
+    wrk(target.port, load.path, load.connections, 1, load.headers)
+    if target.log:
+        drained(target.log)
 
 
-def compare(title, targets, path, length, headers):
-    """Interleaved rounds over all targets and a table; the last target is what ratios divide by."""
+def compare(targets, load, rounds):
+    """Interleaved rounds over all targets: a list of {label: Cost}."""
     for target in targets:
-        verify(target, path, length, headers)
-        wrk(target.port, path, getattr(target, "connections", given.connections), 1, headers)
-    rounds = []
-    for number in range(given.rounds):
-        order = targets if number % 2 == 0 else targets[::-1]
-        rounds.append({target.name: measure(target, path, given.seconds, headers) for target in order})
-    print(f"\n### {title}\n\n| server | CPU us/request, median (min-max) | req/s, median (min-max) |\n|---|---|---|")
-    for target in targets:
-        cost, rate = zip(*(one[target.name] for one in rounds))
-        print(f"| {target.name} | {statistics.median(cost):.2f} ({min(cost):.2f}-{max(cost):.2f}) "
-              f"| {statistics.median(rate):.0f} ({min(rate):.0f}-{max(rate):.0f}) |")
-    if len(targets) == 2:
-        first, last = targets[0].name, targets[1].name
-        for label, index in (("CPU per request", 0), ("req/s", 1)):
-            ratios = [one[first][index] / one[last][index] for one in rounds]
-            print(f"\n**{first}/{last}, {label}: {statistics.median(ratios):.3f}** "
-                  f"({min(ratios):.3f}-{max(ratios):.3f})")
+        prepare(target, load)
+    return [{target.label: measure(target, load) for target in rotated(targets, number)} for number in range(rounds)]
 
 
-def start(stack, name, address):
-    options = {"extra": given.larder_extra} if name == "larder" else {"sendfile": given.nginx_sendfile}
-    return stack.enter_context(SERVERS[name](address, core=SERVER_CORE, **options))
+def table(rounds, labels, base):
+    """Rows of a Markdown table of ratios to `base`; `labels` is their order."""
+    cpu, rate = (ratios(rounds, base, of) for of in (lambda one: one.cpu, lambda one: one.rate))
+    lines = ["| server | CPU per request | requests per second |", "|---|---|---|"]
+    lines += [f"| {label} | {spread(cpu[label])} | {spread(rate[label])} |" for label in labels]
+    logged = [f"{label}: {min(one[label].logged for one in rounds):.3f}" for label in labels
+              if rounds[0][label].logged is not None]
+    if logged:
+        lines += ["", f"Lines in the access log per request, the least of all rounds: {', '.join(logged)}."]
+    middle = {part: statistics.median(getattr(one[base], part) for one in rounds) for part in ("cpu", "rate")}
+    return "\n".join([*lines, "", f"{base} = 1: {middle['cpu']:.1f} us of CPU per request, {middle['rate']:.0f} "
+                                  "requests per second on this machine."])
 
 
-def run():
+@contextlib.contextmanager
+def pages(names, logged, options):
+    """The named servers in front of one origin, each with the access log off and, if `logged`, another with it on."""
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(origin())
+        targets = []
+        for name in names:
+            logs = logged and (name == "nginx" or (name == "larder" and larder_logs_to_files()))
+            for more in [{}, {"logged": True}] if logs else [{}]:
+                server = SERVERS[name](source.address, core=SERVER_CORE, **options.get(name, {}), **more)
+                targets.append(stack.enter_context(server))
+        yield targets
+        asked = source.counts().get(PAGE, 0)
+        if asked != len(targets):
+            raise Failed(f"{len(targets)} servers asked the origin {asked} times: not all that was measured were hits")
+
+
+@contextlib.contextmanager
+def app(names, options):
+    """`next start`, and each of the named servers in front of it; and what they are asked for."""
+    with contextlib.ExitStack() as stack:
+        behind = stack.enter_context(next_start(SERVER_CORE))
+        fronts = []
+        for name in names:
+            server = SERVERS[name](f"127.0.0.1:{behind.port}", core=SERVER_CORE, **options.get(name, {}))
+            fronts.append(stack.enter_context(server))
+        yield [*fronts, behind], len(fetch(behind.port, APP_PAGE)[2])
+
+
+def check_cores():
     if len(CORES) < 2:
         raise Failed("two cores are needed: one for the server, one for wrk")
     raise_fd_limit(1024)
-    names = [given.only] if given.only else ["larder", "nginx"]
-    browser_bytes = sum(len(name) + len(value) + 4 for name, value in BROWSER.items())
+
+
+def run():
+    check_cores()
+    names = [given.only] if given.only else ["larder", "nginx", *(["varnish"] if given.varnish else [])]
+    options = {"larder": {"extra": given.larder_extra}, "nginx": {"sendfile": given.nginx_sendfile}}
     print(f"{given.rounds} rounds x {given.seconds} s, wrk -t1 -c{given.connections} on core {LOAD_CORE}, servers on "
           f"core {SERVER_CORE}; load average {os.getloadavg()[0]:.2f} at the start")
-    with contextlib.ExitStack() as stack:
-        source = stack.enter_context(origin())
-        targets = [start(stack, name, f"127.0.0.1:{source.port}") for name in names]
-        compare("bare wrk headers", targets, PAGE, PAGE_BYTES, {})
-        compare(f"browser headers ({browser_bytes} bytes)", targets, PAGE, PAGE_BYTES, BROWSER)
-        asked = source.counts().get(PAGE, 0)
-        print(f"\norigin requests in all: {asked} (expected {len(targets)})")
-        if asked != len(targets):
-            raise Failed("not everything that was measured was a hit")
+    with pages(names, given.logged, options) as targets:
+        for title, headers in (("bare wrk headers", {}), (f"browser headers ({BROWSER_BYTES} bytes)", BROWSER)):
+            load = Load(PAGE, PAGE_BYTES, headers, given.connections, given.seconds)
+            rounds = compare(targets, load, given.rounds)
+            print(f"\n### {title}\n\n{table(rounds, [target.label for target in targets], names[0])}", flush=True)
     if given.next:
-        with contextlib.ExitStack() as stack:
-            app = Next(given.next, given.next_pid)
-            front = start(stack, names[0], app.address)
-            length = len(fetch(app.port, app.path)[2])
-            compare(f"next start, {length} bytes, -c{app.connections}", [app, front], app.path, length, {})
+        with app(names, options) as (targets, length):
+            load = Load(APP_PAGE, length, {}, APP_CONNECTIONS, given.seconds)
+            rounds = compare(targets, load, given.rounds)
+            print(f"\n### {APP_PAGE} of a Next.js app, {length} bytes, -c{APP_CONNECTIONS}\n\n"
+                  f"{table(rounds, [target.label for target in targets], names[0])}")
 
 
 if __name__ == "__main__":
@@ -148,14 +192,14 @@ if __name__ == "__main__":
     arguments.add_argument("--seconds", type=int, default=4)
     arguments.add_argument("--connections", type=int, default=64)
     arguments.add_argument("--only", choices=list(SERVERS))
-    arguments.add_argument("--next", metavar="URL", help="a page of a running `next start` that may be cached")
-    arguments.add_argument("--next-pid", type=int, metavar="PID", help="its process")
+    arguments.add_argument("--varnish", action="store_true", help="Varnish as well")
+    arguments.add_argument("--logged", action="store_true", help="Larder and nginx with an access log as well")
+    arguments.add_argument("--next", action="store_true",
+                           help="`next start` of tests/nextjs/app as well, built where it is not yet")
     arguments.add_argument("--larder-extra", default="", metavar="YAML", help="appended to larder's configuration")
     arguments.add_argument("--nginx-sendfile", choices=["on", "off"], default="off",
                            help="off is the cheaper one for 10 KiB (0.79 of on), so nginx gets it")
     given = arguments.parse_args()
-    if bool(given.next) != bool(given.next_pid):
-        arguments.error("--next and --next-pid go together")
     if not (1 <= given.rounds <= 100 and 1 <= given.seconds <= 60 and 1 <= given.connections <= 1000):
         arguments.error("rounds 1-100, seconds 1-60, connections 1-1000")
     main(run)

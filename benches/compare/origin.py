@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A small, fast HTTP/1.1 origin that can fall sick on command.
 
-Pages: /page10k (10 KiB), /p/<n> and /swr/<n> (2 KiB), /slow/<ms>/<id> (10 KiB after ms).
+Pages: /page10k (10 KiB), /p/<n> and /swr/<n> (2 KiB), /slow/<ms>/<id> (10 KiB after ms), /tagged/<n> (256 bytes,
+Cache-Tag: all).
 Control, on its own port in every mode (and on the main one, unless it refuses):
 /__counts, /__reset, /__mode?m=ok|refuse|hang|503|500|reset|truncate|garbage.
 
@@ -25,6 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 MODES = ("ok", "refuse", "hang", "503", "500", "reset", "truncate", "garbage")
 LONG = "s-maxage=3600, stale-while-revalidate=60"
 SHORT = "s-maxage=1, stale-while-revalidate=31536000"
+TAG = "all"
 HEAD_LIMIT = 64 * 1024
 DELAY_LIMIT_MS = 60_000
 GARBAGE = b"\x16\x03\x01\x00\xff\x00 this is not HTTP \xfe\xff\r\n\r\n" + bytes(range(256))
@@ -37,6 +39,8 @@ def kind_of(path):
         return 10240, LONG, 0
     if len(part) == 3 and part[1] == "p":
         return 2048, LONG, 0
+    if len(part) == 3 and part[1] == "tagged":
+        return 256, LONG, 0
     if len(part) == 3 and part[1] == "swr":
         return 2048, SHORT, 0
     if len(part) == 4 and part[1] == "slow" and part[2].isdecimal():
@@ -94,8 +98,9 @@ class Origin:
         self.first_answer = self.first_answer or self.last_answer
 
 
-def response(status, content_type, body, cache_control=None, head_only=False):
+def response(status, content_type, body, cache_control=None, head_only=False, tag=None):
     cache = f"Cache-Control: {cache_control}\r\n" if cache_control else ""
+    cache += f"Cache-Tag: {tag}\r\n" if tag else ""
     head = (f"HTTP/1.1 {status}\r\nDate: {email.utils.formatdate(usegmt=True)}\r\n"
             f"Content-Type: {content_type}\r\n{cache}Content-Length: {len(body)}\r\n\r\n")
     return head.encode() + (b"" if head_only else body)
@@ -164,7 +169,8 @@ class Connection(asyncio.Protocol):
             self.transport.write(response("404 Not Found", "text/html", b"no such page\n", None, head_only))
         else:
             body = body_of(path)
-            whole = response("200 OK", "text/html; charset=utf-8", body, kind[1], head_only)
+            tag = TAG if path.startswith("/tagged/") else None
+            whole = response("200 OK", "text/html; charset=utf-8", body, kind[1], head_only, tag)
             if mode == "truncate":
                 self.transport.write(whole[: len(whole) - len(body) // 2])
                 self.transport.close()

@@ -7,50 +7,78 @@ status than 200, another body, a broken connection, no answer within --patience.
 import argparse
 import asyncio
 import collections
+import dataclasses
 import random
 import time
 
-from clients import crowd
-from common import Failed, LOAD_CORE, SERVERS, SERVER_CORE, main, origin, raise_fd_limit
+from clients import Tally, crowd
+from common import LOAD_CORE, SERVER_CORE, Failed, main, raise_fd_limit
+from servers import SERVERS, origin
 
 WAYS = ("refuse", "hang", "503", "reset", "truncate", "garbage")
 STALE_AFTER = 2.5   # seconds: s-maxage=1, and nginx counts whole ones
 
 
-def scene(name, way):
-    options = {"extra": given.larder_extra} if name == "larder" else {}
-    pages = [f"/swr/{number}" for number in range(given.pages)]
+@dataclasses.dataclass
+class Scene:
+    """What visitors saw of one sickness, and how often the origin was asked meanwhile."""
+    tally: Tally
+    asked: int                  # nobody counts connections that are refused: 0 for "refuse"
+
+    @property
+    def faults(self):
+        return self.tally.faults.total()
+
+    @property
+    def answered(self):
+        return len(self.tally.latencies) + self.faults
+
+    @property
+    def errors(self):
+        return self.faults + self.tally.unsent
+
+
+def scene(name, way, crowd_of, options):
+    """One server, started for it, through one sickness; `crowd_of` says what `crowd` gets."""
+    pages = [f"/swr/{number}" for number in range(crowd_of.pages)]
     draw = random.Random(way)
-    with origin() as source, SERVERS[name](f"127.0.0.1:{source.port}", core=SERVER_CORE, **options) as server:
+    with origin() as source, SERVERS[name](source.address, core=SERVER_CORE, **options) as server:
         warm = asyncio.run(crowd(server.port, pages, 16))
         if warm.faults or warm.unsent:
             raise Failed(f"{name} did not take the pages from the healthy origin: {dict(warm.faults)}")
         time.sleep(STALE_AFTER)
         source.reset()
         source.mode(way)
-        tally = asyncio.run(crowd(server.port, (draw.choice(pages) for _ in range(given.requests)),
-                                  given.connections, given.patience, given.limit))
+        tally = asyncio.run(crowd(server.port, (draw.choice(pages) for _ in range(crowd_of.requests)),
+                                  crowd_of.connections, crowd_of.patience, crowd_of.limit))
         asked = source.counts()["total"]
     if asked == 0 and way != "refuse":
         raise Failed(f"{name}, {way}: no refresh was tried, so the pages were not stale and nothing was shown")
-    faults = tally.faults.total()
-    print(f"| {name} | {way} | {len(tally.latencies) + faults} | {faults} | {'n/a' if way == 'refuse' else asked} "
-          f"| {tally.percentile(0.5) * 1000:.2f} | {tally.percentile(0.99) * 1000:.2f} "
-          f"| {tally.percentile(1) * 1000:.0f} | {tally.seconds:.1f} |", flush=True)
-    return collections.Counter({f"{name}, {way}: {what}": times for what, times in tally.faults.items()}
-                               | ({f"{name}, {way}: not sent in {given.limit:g} s": tally.unsent} if tally.unsent else {}))
+    return Scene(tally, asked)
+
+
+def told(name, way, one):
+    print(f"| {name} | {way} | {one.answered} | {one.faults} | {'n/a' if way == 'refuse' else one.asked} "
+          f"| {one.tally.percentile(0.5) * 1000:.2f} | {one.tally.percentile(0.99) * 1000:.2f} "
+          f"| {one.tally.percentile(1) * 1000:.0f} | {one.tally.seconds:.1f} |", flush=True)
+    seen = collections.Counter({f"{name}, {way}: {what}": times for what, times in one.tally.faults.items()})
+    if one.tally.unsent:
+        seen[f"{name}, {way}: not sent in {given.limit:g} s"] = one.tally.unsent
+    return seen
 
 
 def run():
     raise_fd_limit(1024)
-    names = [given.only] if given.only else ["larder", "nginx"] if given.nginx else ["larder"]
+    others = [name for name in ("nginx", "varnish") if getattr(given, name)]
+    names = [given.only] if given.only else ["larder", *others]
     print(f"{given.requests} requests over {given.pages} pages, {given.connections} connections from core {LOAD_CORE}, "
           f"servers on core {SERVER_CORE}\n\n| server | origin | answered | faults | reached the origin "
           "| p50 ms | p99 ms | max ms | took s |\n|---|---|---|---|---|---|---|---|---|")
     seen = collections.Counter()
     for way in given.ways:
         for name in names:
-            seen += scene(name, way)
+            options = {"extra": given.larder_extra} if name == "larder" else {}
+            seen += told(name, way, scene(name, way, given, options))
     for what, times in sorted(seen.items()):
         print(f"\n{times} x {what}")
     if any(what.startswith("larder") for what in seen):
@@ -66,6 +94,7 @@ if __name__ == "__main__":
     arguments.add_argument("--patience", type=float, default=5.0, help="seconds a visitor waits for an answer")
     arguments.add_argument("--limit", type=float, default=120.0, help="seconds for all requests of one way")
     arguments.add_argument("--nginx", action="store_true", help="nginx as well")
+    arguments.add_argument("--varnish", action="store_true", help="Varnish as well")
     arguments.add_argument("--only", choices=list(SERVERS))
     arguments.add_argument("--larder-extra", default="", metavar="YAML", help="appended to larder's configuration")
     given = arguments.parse_args()
