@@ -1,10 +1,10 @@
 // Prints the table of HEADERS.md: what `next start` itself sends. Run it again when Next.js is
 // upgraded: node tests/nextjs/record-headers.mjs
-import { NextServer, buildApp, buildId, request, until } from './harness.mjs';
+import { buildApp, buildId, request, startNext, until } from './harness.mjs';
 import { rscHeaders } from './rsc.mjs';
 
 await buildApp();
-const next = await NextServer.start();
+const next = await startNext();
 const short = [ // explained in HEADERS.md
   ['rsc, next-router-state-tree, next-router-prefetch, next-router-segment-prefetch', 'RSC4'],
   ['s-maxage=2, stale-while-revalidate=31535998', 'ISR2'],
