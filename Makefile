@@ -1,5 +1,5 @@
 # make demo: the main job on an embedded slow origin. make test: everything a change must pass.
-.PHONY: demo test test-long check bench setup setup-test setup-bench nextjs
+.PHONY: demo test test-long check bench setup setup-test setup-bench setup-compare setup-long nextjs
 
 PORT ?= 8080
 RELEASE = target/release/larder
@@ -12,6 +12,12 @@ setup-test: setup
 
 setup-bench: setup
 	@tests/setup.sh nginx wrk python3 taskset
+
+setup-compare: setup-bench setup-test
+	@tests/setup.sh varnishd varnish-modules
+
+setup-long: setup-bench
+	@tests/setup.sh python3-venv
 
 # A slow origin, Larder in front, a status page; prints their addresses and what to try.
 demo: setup
@@ -29,18 +35,21 @@ check: setup
 	cargo clippy --workspace --all-targets -- -D warnings
 
 # Seeds, properties, kills and fuzzed bytes; then floods, faults and memory on the release binary. About 20 minutes.
-test-long: setup-bench
+test-long: setup-long
 	LARDER_SEEDS=10000 cargo test --workspace --test simulation
 	PROPTEST_CASES=20000 cargo test --workspace --test cache_control --test targeted --test injective_keys --test never_fresher
 	LARDER_MUTATIONS=20000 cargo test --workspace --bin larder mutated
 	cargo test --workspace --test long
+	cargo build --bin larder
+	tests/openapi/run.py
 	cargo build --release --bin larder
 	benches/compare/herd.py --only larder
 	benches/compare/sick.py --only larder
 	benches/compare/memory.py
 
-# CPU per hit beside nginx, and what one decision costs. Prints ratios; judges nothing.
-bench: setup-bench
+# What one decision costs, and benches/RESULTS.md: ratios beside nginx, Varnish and `next start`. Judges nothing; wants a
+# quiet machine for about 50 minutes.
+bench: setup-compare
 	cargo build --release --bin larder
 	cargo bench -p semantics
-	benches/compare/hit.py
+	benches/compare/results.py

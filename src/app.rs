@@ -1,10 +1,13 @@
 //! Composition: from a configuration to a running Larder, and from a signal to its end.
 
-use crate::admin::{Admin, Face};
-use crate::config::Config;
+use crate::access::{self, AccessLog};
+use crate::admin::{Admin, Call, Face, Scope, Token, Tokens};
+use crate::config::{self, Config};
 use crate::origin::forwarding::Identity;
 use crate::origin::{self, Client, Concurrency};
-use crate::proxy::{Hosts, KnownHosts, Listener, Passed, PassedGate, Routes, Site, Trust, bind};
+use crate::proxy::{
+    Hosts, KnownHosts, Listener, Matcher, Passed, PassedGate, Routes, Site, TagTemplate, Trust, bind, tags_of,
+};
 use crate::service;
 use engine::guard::GateSettings;
 use engine::{Clock, Engine, Metrics, OriginSettings, Route};
@@ -33,6 +36,7 @@ impl std::error::Error for CannotRun {}
 pub struct App {
     listener: Arc<Listener>,
     admin: Arc<Admin>,
+    generated_token: Option<String>,
     shutdown: watch::Sender<bool>,
     drain: std::time::Duration,
 }
@@ -48,16 +52,21 @@ impl App {
         let metrics_socket = config.metrics_listen.map(|a| listen(a, "metrics.listen")).transpose()?;
         let listening: Vec<SocketAddr> = fronts.iter().filter_map(|s| s.local_addr().ok()).collect();
 
+        let generated_token = config.admin.token.is_none().then(random_token).transpose()?;
         let seed = seed();
         let clock = Clock::system();
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let access = access_log(&config.access, &clock, &metrics)?;
         let identity = Identity::new(seed);
         let client = Arc::new(Client::new(&config.origins, identity.clone(), &clock, &metrics).await);
-        let site = Arc::new(site(&config, &client, identity, clock, metrics, seed));
+        let site = Arc::new(site(&config, &client, identity, access, clock, metrics, seed));
         let admin = Arc::new(Admin {
             site: site.clone(),
             origins: client.origins().to_vec(),
             listening,
+            address: admin_socket.local_addr().unwrap_or(config.admin.listen),
+            tokens: tokens(&config.admin, generated_token.as_deref()),
+            process: u64::from_ne_bytes(random()?),
             ready: AtomicBool::new(false),
             started: site.engine.clock.now(),
             memory_max: config.store.max_size,
@@ -72,7 +81,7 @@ impl App {
         let proxy = Arc::new(http_proxy(&conf, Passed::new(site.clone(), client.origins().to_vec())));
         let listener = Listener::start(site, proxy, watch, fronts);
         admin.ready.store(true, Ordering::Relaxed);
-        Ok(App { listener, admin, shutdown, drain: config.drain })
+        Ok(App { listener, admin, generated_token, shutdown, drain: config.drain })
     }
 
     /// Where clients are served.
@@ -80,11 +89,41 @@ impl App {
         &self.admin.listening
     }
 
+    /// The admin token that was made because the configuration has none.
+    pub fn generated_token(&self) -> Option<&str> {
+        self.generated_token.as_deref()
+    }
+
     /// Stops accepting, lets running requests end, and returns as soon as none is left.
     pub async fn stop(&self) {
         let _ = self.shutdown.send(true);
         self.listener.drain(self.drain).await;
     }
+
+    /// Opens the access log's file anew, after it was moved away.
+    pub fn reopen_logs(&self) {
+        self.admin.site.access.reopen();
+    }
+}
+
+impl Drop for App {
+    /// However Larder leaves: what was logged is written, if that takes no longer than a moment.
+    fn drop(&mut self) {
+        self.admin.site.access.flush();
+    }
+}
+
+fn access_log(settings: &access::Settings, clock: &Clock, metrics: &Metrics) -> Result<AccessLog, CannotRun> {
+    AccessLog::start(settings, clock.clone(), metrics.access_log_dropped.clone()).map_err(|error| {
+        let where_to = match &settings.output {
+            access::Output::File(path) => path.display().to_string(),
+            access::Output::Off | access::Output::Stdout => "stdout".to_owned(),
+        };
+        CannotRun(format!(
+            "cannot write the access log to {where_to} (`logging.access.output`): {error}; make its directory and let \
+             Larder write there, or choose another file"
+        ))
+    })
 }
 
 fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, CannotRun> {
@@ -103,6 +142,7 @@ fn site(
     config: &Config,
     client: &Arc<Client>,
     identity: Identity,
+    access: AccessLog,
     clock: Clock,
     metrics: Arc<Metrics>,
     seed: u64,
@@ -112,14 +152,19 @@ fn site(
         store: config.store,
         origins: config.origins.iter().map(origin_settings).collect(),
         seed,
+        keeper: Box::new(engine::invalidate::Volatile),
     };
     let routes = config.routes.iter().map(|r| {
         let route = Route::new(&r.name, r.policy.clone(), r.origin, &metrics);
-        (r.matcher.clone(), Arc::new(route))
+        (r.matcher.clone(), Arc::new(tagged(route, &r.matcher, &r.tags)))
     });
     let routes = Routes {
         routes: routes.collect(),
-        unmatched: Arc::new(Route::new("unmatched", config.unmatched.clone(), 0, &metrics)),
+        unmatched: Arc::new(tagged(
+            Route::new("unmatched", config.unmatched.clone(), 0, &metrics),
+            &Matcher::default(),
+            &config.unmatched_tags,
+        )),
     };
     let fallback = config.origins.first().and_then(|o| o.servers.first()).map(origin::ServerSettings::authority);
     Site {
@@ -132,7 +177,17 @@ fn site(
         gate: PassedGate::new(config.origins.iter().map(|o| &o.passed)),
         draining: AtomicBool::new(false),
         known_hosts: KnownHosts::default(),
+        may_purge: config.admin.purge_from.clone(),
+        access,
     }
+}
+
+fn tagged(route: Route, matcher: &Matcher, templates: &[TagTemplate]) -> Route {
+    if templates.is_empty() {
+        return route;
+    }
+    let (matcher, templates) = (matcher.clone(), templates.to_vec());
+    route.tagged(Box::new(move |path| tags_of(&matcher, &templates, path)))
 }
 
 fn origin_settings(origin: &origin::Settings) -> OriginSettings {
@@ -148,11 +203,41 @@ fn origin_settings(origin: &origin::Settings) -> OriginSettings {
 }
 
 fn serve_admin(admin: &Arc<Admin>, socket: TcpListener, face: Face) {
-    let admin = admin.clone();
-    tokio::spawn(service::run(socket, move |request| {
-        let admin = admin.clone();
-        async move { admin.answer(face, &request) }
-    }));
+    let (gate, desk) = (admin.clone(), admin.clone());
+    let admit = move |request: &service::Request| gate.admit(face, request);
+    let answer = move |call: Call, request: service::Request| {
+        let admin = desk.clone();
+        async move { admin.answer(call, &request).await }
+    };
+    tokio::spawn(service::run(socket, admit, answer));
+}
+
+/// The token that may do everything, whoever made it, and those that may do less.
+fn tokens(settings: &config::Admin, generated: Option<&str>) -> Tokens {
+    let full = settings.token.as_deref().or(generated);
+    let full = full.map(|token| Token { secret: token.to_owned(), scope: Scope::Full });
+    let lesser = settings.tokens.iter().map(|scoped| {
+        let scope = match scoped.scope {
+            config::Scope::Revalidate => Scope::Revalidate,
+            config::Scope::Read => Scope::Read,
+        };
+        Token { secret: scoped.token.clone(), scope }
+    });
+    Tokens::new(full.into_iter().chain(lesser).collect())
+}
+
+/// 32 hexadecimal digits.
+fn random_token() -> Result<String, CannotRun> {
+    Ok(format!("{:032x}", u128::from_ne_bytes(random()?)))
+}
+
+/// From the system.
+fn random<const N: usize>() -> Result<[u8; N], CannotRun> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        CannotRun(format!("the system gives no random bytes, which the admin API needs to be safe: {error}"))
+    })?;
+    Ok(bytes)
 }
 
 /// Random enough that nobody outside can guess it: the standard library seeds its hashers from the system.

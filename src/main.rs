@@ -1,5 +1,6 @@
 //! Larder: Incremental Static Regeneration for any origin renderer, as a reverse caching proxy.
 
+mod access;
 mod admin;
 mod app;
 mod cli;

@@ -9,13 +9,23 @@ package_of() {
     node) echo nodejs ;;
     nginx) echo nginx-light ;;
     taskset) echo util-linux ;;
+    varnishd) echo varnish ;;
     *) echo "$1" ;;
+  esac
+}
+
+is_there() {
+  case "$1" in
+    # Modules, not commands.
+    python3-venv) python3 -c 'import ensurepip' >/dev/null 2>&1 ;;
+    varnish-modules) compgen -G '/usr/lib/*/varnish/vmods/libvmod_xkey.so' >/dev/null ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
   esac
 }
 
 missing=()
 for command in "$@"; do
-  command -v "$command" >/dev/null 2>&1 || missing+=("$(package_of "$command")")
+  is_there "$command" || missing+=("$(package_of "$command")")
 done
 if [ "${#missing[@]}" -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -1,26 +1,48 @@
-//! The operator's face: health, readiness, metrics and a plain status page. Knows the engine and the origins by what
-//! they tell of themselves; changes nothing.
+//! The operator's face: the API under /v1, its description, health, readiness, metrics and a plain status page. This
+//! page finds what is asked for, and who may ask it; what is answered is in the rooms below.
+
+mod auth;
+mod body;
+mod entries;
+mod explain;
+mod problem;
+mod query;
+mod revalidate;
+mod stats;
+mod status;
+
+pub use auth::{Scope, Token, Tokens};
 
 use crate::origin::Upstream;
-use crate::proxy::{Site, escape};
+use crate::proxy::Site;
 use crate::service::{Request, Response};
-use engine::store::Usage;
+use engine::metrics::Totals;
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
-use semantics::{Outcome, Timestamp};
+use problem::Problem;
+use semantics::Timestamp;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// What the admin address tells of.
 pub struct Admin {
     pub site: Arc<Site>,
     pub origins: Vec<Arc<Upstream>>,
-    pub listening: Vec<std::net::SocketAddr>,
+    /// Where clients are served.
+    pub listening: Vec<SocketAddr>,
+    /// Where operators are.
+    pub address: SocketAddr,
+    pub tokens: Tokens,
+    /// A number of this process: a cursor that another one gave leads nowhere here.
+    pub process: u64,
     pub ready: AtomicBool,
     pub started: Timestamp,
     pub memory_max: usize,
 }
 
-const STATUS: &str = include_str!("status.html");
+const DESCRIPTION: &str = include_str!("openapi.json");
 const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Which of its paths an address serves.
@@ -32,28 +54,168 @@ pub enum Face {
     Metrics,
 }
 
+/// What is asked for by somebody who may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Open(Open),
+    Api(Api),
+}
+
+/// Without a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    Health,
+    Readiness,
+    Metrics,
+    Status,
+    Description,
+}
+
+/// Under /v1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    Revalidate,
+    Tags,
+    Entries,
+    Explain,
+    Stats,
+    Deployments,
+    Activate,
+}
+
+impl Open {
+    fn at(face: Face, path: &str) -> Option<Open> {
+        match path {
+            "/healthz" => Some(Open::Health),
+            "/readyz" => Some(Open::Readiness),
+            "/metrics" => Some(Open::Metrics),
+            "/" if face == Face::Admin => Some(Open::Status),
+            "/openapi.json" if face == Face::Admin => Some(Open::Description),
+            _ => None,
+        }
+    }
+
+    /// Whether only pages of this address may ask for it; what watches Larder asks by any name.
+    fn is_at_home(self) -> bool {
+        matches!(self, Open::Status | Open::Description)
+    }
+}
+
+impl Api {
+    fn at(path: &str) -> Option<Api> {
+        match path.strip_prefix("/v1/")? {
+            "revalidate" => Some(Api::Revalidate),
+            "tags" => Some(Api::Tags),
+            "entries" => Some(Api::Entries),
+            "explain" => Some(Api::Explain),
+            "stats" => Some(Api::Stats),
+            "deployments" => Some(Api::Deployments),
+            other => {
+                let id = other.strip_prefix("deployments/")?.strip_suffix("/activate")?;
+                (!id.is_empty() && !id.contains('/')).then_some(Api::Activate)
+            }
+        }
+    }
+
+    /// A GET that changes nothing; all others are POST.
+    fn only_reads(self) -> bool {
+        match self {
+            Api::Entries | Api::Explain | Api::Stats | Api::Deployments => true,
+            Api::Revalidate | Api::Tags | Api::Activate => false,
+        }
+    }
+}
+
 impl Admin {
-    pub fn answer(&self, face: Face, request: &Request) -> Response {
-        let known = ["/healthz", "/readyz", "/metrics"].contains(&request.path.as_str())
-            || (face == Face::Admin && request.path == "/");
-        if !known {
-            return Response::text(StatusCode::NOT_FOUND, "Nothing here. Try /, /metrics, /healthz or /readyz.\n");
+    /// Judges a request by its head.
+    ///
+    /// # Errors
+    /// What it is refused with.
+    pub fn admit(&self, face: Face, request: &Request) -> Result<Call, Response> {
+        let path = request.path.as_str();
+        if face == Face::Admin && (path == "/v1" || path.starts_with("/v1/")) {
+            return self.admit_to_api(request).map(Call::Api).map_err(Problem::response);
+        }
+        let Some(open) = Open::at(face, path) else {
+            return Err(Response::text(StatusCode::NOT_FOUND, "Nothing here. Try /, /metrics, /healthz or /readyz.\n"));
+        };
+        if open.is_at_home() {
+            auth::at_home(self.address, &request.fields).map_err(Problem::response)?;
         }
         if request.method != Method::GET && request.method != Method::HEAD {
-            return Response::text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.\n").with("allow", "GET, HEAD");
+            let refusal = Response::text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.\n");
+            return Err(refusal.with("allow", "GET, HEAD"));
         }
-        let response = match request.path.as_str() {
-            "/healthz" => Response::text(StatusCode::OK, "alive\n"),
-            "/readyz" => self.readiness(),
-            "/metrics" => {
+        Ok(Call::Open(open))
+    }
+
+    fn admit_to_api(&self, request: &Request) -> Result<Api, Problem> {
+        auth::at_home(self.address, &request.fields)?;
+        let scope = self.tokens.scope_of(&request.fields).ok_or_else(|| {
+            let detail = "no token that is known: send `Authorization: Bearer TOKEN` with `admin.token`, or with the one \
+                          that was printed at the start";
+            Problem::new(StatusCode::UNAUTHORIZED, detail).with_field("www-authenticate", "Bearer")
+        })?;
+        let call = Api::at(&request.path).ok_or_else(|| {
+            let path = query::shortened(&request.path, 100);
+            Problem::new(StatusCode::NOT_FOUND, format!("there is no `{path}`: /openapi.json describes what there is"))
+        })?;
+        let (allow, fits) = if call.only_reads() {
+            ("GET, HEAD", request.method == Method::GET || request.method == Method::HEAD)
+        } else {
+            ("POST", request.method == Method::POST)
+        };
+        if !fits {
+            let detail = format!("`{}` takes {allow} alone", request.path);
+            return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).with_field("allow", allow));
+        }
+        if !scope.allows(call) {
+            let detail = format!("a token of scope `{}` may not do this: use one that may", scope.as_str());
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+        if !call.only_reads() {
+            takes_json(request)?;
+        }
+        Ok(call)
+    }
+
+    /// Answers a request that was admitted.
+    pub async fn answer(&self, call: Call, request: &Request) -> Response {
+        match call {
+            Call::Open(open) => self.open(open).with("cache-control", "no-store"),
+            Call::Api(api) => self.api(api, request).await.unwrap_or_else(Problem::response),
+        }
+    }
+
+    async fn api(&self, call: Api, request: &Request) -> Result<Response, Problem> {
+        match call {
+            Api::Revalidate => revalidate::revalidate(self, request).await,
+            Api::Tags => revalidate::add_tags(self, request),
+            Api::Entries => entries::entries(self, request).await,
+            Api::Explain => explain::explain(self, request).await,
+            Api::Stats => stats::stats(self, request),
+            Api::Deployments | Api::Activate => {
+                let detail = "deployments are not available in this version: all entries are of `default`";
+                Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail))
+            }
+        }
+    }
+
+    fn open(&self, call: Open) -> Response {
+        match call {
+            Open::Health => Response::text(StatusCode::OK, "alive\n"),
+            Open::Readiness => self.readiness(),
+            Open::Metrics => {
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
                 Response::new(StatusCode::OK, kind, self.site.engine.render_metrics())
             }
-            _ => Response::new(StatusCode::OK, "text/html; charset=utf-8", self.status_page())
+            Open::Status => Response::new(StatusCode::OK, "text/html; charset=utf-8", status::page(self))
                 .with("content-security-policy", CONTENT_POLICY)
                 .with("x-content-type-options", "nosniff"),
-        };
-        response.with("cache-control", "no-store")
+            Open::Description => {
+                Response::new(StatusCode::OK, "application/json", DESCRIPTION).with("x-content-type-options", "nosniff")
+            }
+        }
     }
 
     fn readiness(&self) -> Response {
@@ -66,64 +228,26 @@ impl Admin {
         Response::text(StatusCode::OK, "ready\n")
     }
 
-    fn status_page(&self) -> String {
-        let engine = &self.site.engine;
+    fn totals(&self) -> Totals {
         let routes: Vec<_> = self.site.routes.all().map(|r| r.metrics.clone()).collect();
-        let totals = engine.metrics.totals(&routes);
-        let count = |outcome: Outcome| totals.requests[outcome as usize];
-        let all: u64 = totals.requests.iter().sum();
-        let answered = count(Outcome::Hit) + count(Outcome::Stale);
-        let Usage { bytes, entries, .. } = engine.usage();
-        let listening: Vec<String> = self.listening.iter().map(ToString::to_string).collect();
-        let uptime = engine.clock.now().since(self.started).as_secs();
-        let values = [
-            ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("uptime", format!("{} h {} min {} s", uptime / 3600, uptime / 60 % 60, uptime % 60)),
-            ("requests", all.to_string()),
-            ("hit_ratio", percent(answered, all)),
-            ("hits", count(Outcome::Hit).to_string()),
-            ("stale", count(Outcome::Stale).to_string()),
-            ("misses", count(Outcome::Miss).to_string()),
-            ("collapsed", count(Outcome::Collapsed).to_string()),
-            ("bypassed", count(Outcome::Bypass).to_string()),
-            ("errors", count(Outcome::Error).to_string()),
-            ("store_entries", entries.to_string()),
-            ("store_bytes", human(bytes)),
-            ("store_max", human(self.memory_max)),
-            ("refreshes", totals.refreshed.to_string()),
-            ("refresh_failures", totals.refresh_failures.to_string()),
-            ("failing", totals.failing.to_string()),
-            ("origins", self.origin_rows()),
-            ("listen", escape(&listening.join(", "))),
-        ];
-        values.iter().fold(STATUS.to_owned(), |page, (name, value)| page.replace(&format!("{{{{{name}}}}}"), value))
+        self.site.engine.metrics.totals(&routes)
     }
 
-    fn origin_rows(&self) -> String {
-        let mut rows = String::new();
-        for upstream in &self.origins {
-            for (server, up) in upstream.balance.states() {
-                let state = if up { "up" } else { "down" };
-                rows.push_str(&format!(
-                    "<tr><td>{}</td><td>{}</td><td class=\"{state}\">{state}</td></tr>",
-                    escape(&upstream.settings.name),
-                    escape(&server)
-                ));
-            }
-        }
-        rows
+    fn uptime(&self) -> Duration {
+        self.site.engine.clock.now().since(self.started)
     }
 }
 
-fn percent(part: u64, whole: u64) -> String {
-    let tenths = (part * 1000).checked_div(whole).unwrap_or(0);
-    format!("{}.{}", tenths / 10, tenths % 10)
+/// A body is JSON, whether it says so or nothing.
+fn takes_json(request: &Request) -> Result<(), Problem> {
+    let Some(kind) = request.fields.get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = kind.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    if essence.eq_ignore_ascii_case(b"application/json") {
+        return Ok(());
+    }
+    let detail = "the body must be JSON: send `Content-Type: application/json`, or none";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
-fn human(bytes: usize) -> String {
-    const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match UNITS.iter().find(|(_, size)| bytes >= *size) {
-        Some((unit, size)) => format!("{}.{} {unit}", bytes / size, bytes % size * 10 / size),
-        None => format!("{bytes} B"),
-    }
-}
+#[cfg(test)]
+mod tests;

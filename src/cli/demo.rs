@@ -47,12 +47,14 @@ async fn demo(port: u16) -> Result<(), CannotRun> {
     let env = env.into_iter().map(|(name, port)| (name.to_owned(), port.to_string())).collect();
     let config = config::parse(CONFIG, "demo.yaml", &env).map_err(|faults| CannotRun(faults.to_string()))?;
     let origin = Arc::new(Origin::new(format!("http://{}", local(last)), format!("http://{}", local(port + 1)))?);
-    tokio::spawn(service::run(socket, move |request| {
+    let answer = move |(), request: Request| {
         let origin = origin.clone();
         async move { origin.answer(request).await }
-    }));
+    };
+    tokio::spawn(service::run(socket, |_| Ok(()), answer));
     let app = App::start(config).await?;
     let (site, admin, behind) = (local(port), local(port + 1), local(last));
+    let token = app.generated_token().unwrap_or("TOKEN");
     println!(
         "\n  Larder         http://{site}\n  status page    http://{admin}\n  slow origin    http://{behind}\n\n\
          Try this:\n\
@@ -60,7 +62,9 @@ async fn demo(port: u16) -> Result<(), CannotRun> {
          2. Wait 5 s and reload: the old page comes at once, a new one is rendered behind it.\n\
          3. curl -X POST http://{behind}/_demo/break   and reload: every page that was seen is still there.\n\
          4. curl -X POST http://{behind}/_demo/heal    and the pages renew themselves.\n\
-         5. curl -sI http://{site} | grep -i -e age -e cache-status   and watch http://{admin}\n\n\
+         5. curl -sI http://{site} | grep -i -e age -e cache-status   and watch http://{admin}\n\
+         6. larder explain http://{site}/ --admin http://{admin} --token {token}\n   \
+            larder revalidate --prefix / --admin http://{admin} --token {token}\n\n\
          Ctrl-C ends it.\n"
     );
     wait_and_stop(&app).await.map_err(|e| CannotRun(e.to_string()))

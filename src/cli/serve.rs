@@ -3,6 +3,7 @@
 use super::cannot_run;
 use crate::app::App;
 use crate::config::{Config, LogFormat, Logging};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -17,7 +18,7 @@ pub(super) fn run(config: Config) -> ExitCode {
 }
 
 async fn serve(config: Config) -> ExitCode {
-    let admin = config.admin.listen;
+    let (admin, format) = (config.admin.listen, config.logging.format);
     let origins: Vec<String> = config.origins.iter().map(|o| o.name.clone()).collect();
     let app = match App::start(config).await {
         Ok(app) => app,
@@ -26,9 +27,24 @@ async fn serve(config: Config) -> ExitCode {
     for address in app.addresses() {
         tracing::info!(%address, %admin, origins = ?origins, "larder {} is ready", env!("CARGO_PKG_VERSION"));
     }
+    if let Some(token) = app.generated_token() {
+        tell_token(token, admin, format);
+    }
     match wait_and_stop(&app).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => cannot_run(&error),
+    }
+}
+
+/// Told whatever the log's level is: nobody could guess it, and it is told once.
+fn tell_token(token: &str, admin: SocketAddr, format: LogFormat) {
+    let message = format!("admin token for http://{admin}, made for this run; `admin.token` keeps one");
+    match format {
+        LogFormat::Text => eprintln!("larder: {message}: {token}"),
+        LogFormat::Json => {
+            let fields = serde_json::json!({ "message": message, "admin_token": token });
+            eprintln!("{}", serde_json::json!({ "level": "INFO", "fields": fields }));
+        }
     }
 }
 
@@ -37,10 +53,12 @@ pub(super) async fn wait_and_stop(app: &App) -> std::io::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut rotated = signal(SignalKind::user_defined1())?;
     loop {
         tokio::select! {
             _ = term.recv() => break,
             _ = interrupt.recv() => break,
+            _ = rotated.recv() => app.reopen_logs(),
             _ = hangup.recv() => tracing::warn!("SIGHUP: reloading is not available in this version; the configuration stays as it is"),
         }
     }

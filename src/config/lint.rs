@@ -4,7 +4,7 @@
 mod words;
 
 use super::fault::{Fault, Location};
-use super::raw::{ByteSize, DURATION, Duration, NOT_AVAILABLE, ONLY, REFUSED, SIZE};
+use super::raw::{ByteSize, DURATION, Duration, NOT_AVAILABLE, ONLY, PERCENT, Percent, REFUSED, SIZE};
 use super::tree::{Key, Kind, Node, join};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -152,12 +152,7 @@ impl<'s> Lint<'s, '_> {
         let description = property.get("description").and_then(Value::as_str);
         let property = resolve(self.root, property);
         let expected = expectation(self.root, property);
-        let fault = if property.get(ONLY).is_some() {
-            let message = format!("`{name}` is not available in this version but with `{required}`: {expected}");
-            Fault::new(node.at, message)
-        } else {
-            Fault::new(node.at, format!("`{full}` is missing"))
-        };
+        let fault = Fault::new(node.at, format!("`{full}` is missing"));
         self.faults.push(match description {
             Some(description) => fault.remedy(format!("`{required}`: {}", description.replace('\n', " "))),
             None => fault.remedy(format!("`{required}` is {expected}")),
@@ -181,6 +176,9 @@ impl<'s> Lint<'s, '_> {
             }
             Kind::Number(number) if expected.starts_with("a duration") => {
                 misfit.remedy(format!("with its unit: `{number}s`?"))
+            }
+            Kind::Number(number) if expected.starts_with("a percentage") => {
+                misfit.remedy(format!("with its sign: `{number}%`?"))
             }
             Kind::Number(_) | Kind::Bool(_) if expected == "text" => misfit.remedy("write it in quotes"),
             _ => misfit,
@@ -270,6 +268,7 @@ fn fits_format(text: &str, schema: &Value) -> bool {
     match schema.get("format").and_then(Value::as_str) {
         Some(DURATION) => text.parse::<Duration>().is_ok(),
         Some(SIZE) => text.parse::<ByteSize>().is_ok(),
+        Some(PERCENT) => text.parse::<Percent>().is_ok(),
         _ => true,
     }
 }

@@ -11,8 +11,9 @@ mod tree;
 
 pub use fault::{Fault, Faults, Location};
 
+use crate::access;
 use crate::origin;
-use crate::proxy::{self, IpNet, Matcher};
+use crate::proxy::{self, IpNet, Matcher, TagTemplate};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
@@ -37,6 +38,8 @@ pub struct Config {
     /// None: metrics are on the admin address.
     pub metrics_listen: Option<SocketAddr>,
     pub logging: Logging,
+    /// One line for each request.
+    pub access: access::Settings,
     /// In the order of the file. The first is for requests that match no route.
     pub origins: Vec<origin::Settings>,
     pub store: engine::store::Settings,
@@ -44,16 +47,36 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// The policy for requests that match no route.
     pub unmatched: semantics::Policy,
+    /// The tags of those.
+    pub unmatched_tags: Vec<TagTemplate>,
 }
 
 /// The operator's address.
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub listen: SocketAddr,
-    /// Asked for by the API under /v1, which this version does not have. An address that is not loopback needs it all
-    /// the same.
-    #[cfg_attr(not(test), allow(dead_code, reason = "checked now, so that a configuration stays good"))]
+    /// Who sends it may do everything. None: one is made at start.
     pub token: Option<String>,
+    /// More of them, which may do less.
+    pub tokens: Vec<ScopedToken>,
+    /// Who may send PURGE; empty: nobody.
+    pub purge_from: Vec<IpNet>,
+}
+
+/// A token and what it is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopedToken {
+    pub token: String,
+    pub scope: Scope,
+}
+
+/// What a token that may not do everything may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Invalidate and tag.
+    Revalidate,
+    /// Look.
+    Read,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +100,7 @@ pub struct RouteConfig {
     /// Its place in [`Config::origins`].
     pub origin: usize,
     pub policy: semantics::Policy,
+    pub tags: Vec<TagTemplate>,
 }
 
 /// The largest configuration that is read, in bytes.

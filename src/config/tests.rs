@@ -1,6 +1,8 @@
+mod guards;
 mod mutations;
 mod policies;
 mod refusals;
+mod tokens;
 mod variables;
 
 use super::*;
@@ -61,6 +63,7 @@ fn two_lines_are_a_configuration() {
     assert_eq!(config.admin.token, None);
     assert_eq!(config.metrics_listen, None);
     assert_eq!((config.logging.level.as_str(), config.logging.format), ("info", LogFormat::Text));
+    assert_eq!(config.access, access::Settings { format: access::Format::Json, output: access::Output::Stdout });
     assert_eq!((config.store.max_size, config.store.max_object), (256 << 20, 8 << 20));
     assert_eq!((config.drain, config.limits.connections), (seconds(30), 20_000));
     assert_eq!((config.limits.header_bytes, config.limits.uri_bytes), (32 << 10, 8 << 10));
@@ -178,6 +181,7 @@ fn a_whole_configuration_is_understood() {
     assert_eq!(config.admin.token.as_deref(), Some("12345678"));
     assert_eq!(config.metrics_listen, Some(address("0.0.0.0:9901")));
     assert_eq!((config.logging.level.as_str(), config.logging.format), ("debug", LogFormat::Json));
+    assert_eq!(config.access.output, access::Output::Off);
     let names: Vec<&str> = config.origins.iter().map(|origin| origin.name.as_str()).collect();
     assert_eq!(names, ["zebra", "aardvark"], "the order is the file's");
     let zebra = &config.origins[0];
@@ -189,4 +193,25 @@ fn a_whole_configuration_is_understood() {
     assert_eq!((route.name.as_str(), route.origin), ("/a/*", 1));
     assert!(route.matcher.matches("GET", "www.example.com", "/a/b"), "a site is one under all its names");
     assert!(!route.matcher.matches("GET", "other.example", "/a/b"));
+}
+
+#[test]
+fn the_access_log_goes_where_it_is_told_to() {
+    use access::{Format, Output};
+    for (keys, format, output) in [
+        ("format: combined", Format::Combined, Output::Stdout),
+        ("output: stdout", Format::Json, Output::Stdout),
+        ("output: off", Format::Json, Output::Off),
+        ("output: false", Format::Json, Output::Off),
+        ("format: combined, output: /var/log/larder/access.log", Format::Combined, file("/var/log/larder/access.log")),
+        ("output: access.log", Format::Json, file("access.log")),
+        ("output: ./stdout", Format::Json, file("./stdout")),
+    ] {
+        let config = with(&format!("logging: {{ access: {{ {keys} }} }}\n"));
+        assert_eq!(config.access, access::Settings { format, output }, "{keys}");
+    }
+}
+
+fn file(path: &str) -> access::Output {
+    access::Output::File(PathBuf::from(path))
 }

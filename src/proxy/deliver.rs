@@ -20,6 +20,8 @@ pub(super) struct Client<'c> {
     pub(super) http11: bool,
     pub(super) keep_alive: bool,
     pace: Pace,
+    /// What is written around bodies, in bytes: heads and the sizes of chunks.
+    around: u64,
 }
 
 /// What was told to the client.
@@ -32,7 +34,12 @@ const NOT_SHARED: [&str; 5] = ["cache-control", "cdn-cache-control", "expires", 
 
 impl<'c> Client<'c> {
     pub(super) fn new(stream: &'c mut TcpStream, http11: bool, keep_alive: bool, min_rate: usize) -> Self {
-        Client { stream, http11, keep_alive, pace: Pace::new(min_rate) }
+        Client { stream, http11, keep_alive, pace: Pace::new(min_rate), around: 0 }
+    }
+
+    /// How much of a body was written, in bytes; also of an answer that broke off.
+    pub(super) fn body_sent(&self) -> u64 {
+        self.pace.in_all().saturating_sub(self.around)
     }
 
     /// A stored response: whole, a part of it, or 304.
@@ -63,7 +70,7 @@ impl<'c> Client<'c> {
             return Ok(sent);
         }
         let body: &[u8] = if request.method == Method::Head { b"" } else { &response.body };
-        self.send(&mut [IoSlice::new(response.head.wire()), IoSlice::new(tail), IoSlice::new(body)]).await?;
+        self.answer(response.head.wire(), tail, body).await?;
         Ok(Sent { status: status.as_u16() })
     }
 
@@ -86,7 +93,7 @@ impl<'c> Client<'c> {
         for (name, value) in head.fields().filter(|(n, _)| KEPT.contains(n)) {
             put(&mut lines, name, value);
         }
-        self.send(&mut [IoSlice::new(&lines), IoSlice::new(tail)]).await?;
+        self.answer(&lines, tail, b"").await?;
         Ok(Sent { status: 304 })
     }
 
@@ -121,7 +128,7 @@ impl<'c> Client<'c> {
         }
         put(&mut lines, "content-length", body.len().to_string().as_bytes());
         put(&mut lines, "content-range", content_range.as_bytes());
-        self.send(&mut [IoSlice::new(&lines), IoSlice::new(tail), IoSlice::new(body)]).await?;
+        self.answer(&lines, tail, body).await?;
         Ok(Some(Sent { status: kind }))
     }
 
@@ -144,7 +151,7 @@ impl<'c> Client<'c> {
             tail.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
         self.end_head(status, &mut tail);
-        self.send(&mut [IoSlice::new(opened.head.wire()), IoSlice::new(&tail)]).await?;
+        self.answer(opened.head.wire(), &tail, b"").await?;
         if !bodiless {
             self.copy(&mut watcher, opened.length).await?;
         }
@@ -164,6 +171,7 @@ impl<'c> Client<'c> {
                 Ok(Some(chunk)) if chunk.is_empty() => {}
                 Ok(Some(chunk)) if chunked => {
                     let size = format!("{:x}\r\n", chunk.len());
+                    self.around += size.len() as u64 + 2;
                     let parts = &mut [IoSlice::new(size.as_bytes()), IoSlice::new(&chunk), IoSlice::new(b"\r\n")];
                     self.send(parts).await?;
                 }
@@ -171,7 +179,7 @@ impl<'c> Client<'c> {
                     self.send(&mut [IoSlice::new(&chunk)]).await?;
                     left = left.saturating_sub(chunk.len() as u64);
                 }
-                Ok(None) if chunked => return self.send(&mut [IoSlice::new(b"0\r\n\r\n")]).await,
+                Ok(None) if chunked => return self.answer(b"0\r\n\r\n", b"", b"").await,
                 Ok(None) => return Ok(()),
                 Err(failure) => return Err(io::Error::other(failure.as_str())),
             }
@@ -206,7 +214,7 @@ impl<'c> Client<'c> {
         let mut tail = Vec::with_capacity(128);
         self.end_head(status, &mut tail);
         let body: &[u8] = if request.method == Method::Head { b"" } else { body };
-        self.send(&mut [IoSlice::new(&lines), IoSlice::new(&tail), IoSlice::new(body)]).await?;
+        self.answer(&lines, &tail, body).await?;
         Ok(Sent { status: head.status().as_u16() })
     }
 
@@ -224,8 +232,14 @@ impl<'c> Client<'c> {
             (false, _) => b"connection: close\r\n\r\n",
         };
         let body: &[u8] = if head_only { b"" } else { &body };
-        self.send(&mut [IoSlice::new(&head), IoSlice::new(end), IoSlice::new(body)]).await?;
+        self.answer(&head, end, body).await?;
         Ok(Sent { status: own.status.as_u16() })
+    }
+
+    /// Writes a head in its two parts, and with it what of the body is at hand.
+    async fn answer(&mut self, head: &[u8], tail: &[u8], body: &[u8]) -> io::Result<()> {
+        self.around += (head.len() + tail.len()) as u64;
+        self.send(&mut [IoSlice::new(head), IoSlice::new(tail), IoSlice::new(body)]).await
     }
 
     /// Writes everything, and gives up on a reader who is slower than the rate.

@@ -12,6 +12,7 @@ use super::registry::Ticket;
 use super::road::{self, Ended, Scratch};
 use super::site::{Handover, Site};
 use super::synthetic::Own;
+use crate::access::Line;
 use bytes::{Buf, BytesMut};
 use http::StatusCode;
 use pingora::apps::HttpServerApp;
@@ -20,7 +21,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use semantics::Outcome;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::io::AsyncReadExt;
@@ -52,7 +53,7 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAd
         let end = match read_head(&door.site, &mut stream, &mut buffer, &ticket).await {
             Arrived::Head(end) => end,
             Arrived::Closed => return,
-            Arrived::Refused(refusal) => return refuse(&door.site, &mut stream, refusal).await,
+            Arrived::Refused(refusal) => return refuse(&door.site, &mut stream, peer.ip(), &buffer, refusal).await,
         };
         ticket.busy();
         let next = exchange(&door, &mut stream, &buffer[..end], peer, &mut scratch).await;
@@ -60,11 +61,11 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAd
             Next::KeepAlive => buffer.advance(end),
             Next::Close(Unread::Nothing) => return,
             Next::Close(Unread::Body) => return linger(&mut stream).await,
-            Next::Refuse(refusal) => return refuse(&door.site, &mut stream, refusal).await,
+            Next::Refuse(refusal) => return refuse(&door.site, &mut stream, peer.ip(), &buffer[..end], refusal).await,
             Next::Pass(handover, prefix, body) => {
                 buffer.advance(end);
                 let Ok((early, reading)) = body.split(&mut buffer) else {
-                    return refuse(&door.site, &mut stream, broken_chunks()).await;
+                    return refuse(&door.site, &mut stream, peer.ip(), &prefix, broken_chunks()).await;
                 };
                 let loan = Loan::new(stream, peer, reading, door.site.limits.send_min_rate);
                 let back = Box::pin(pass(&door, loan, *handover, prefix, &early)).await;
@@ -232,7 +233,8 @@ async fn pass(
     stream.into_any().downcast::<Loan>().ok().map(|loan| loan.into_parts())
 }
 
-async fn refuse(site: &Site, stream: &mut TcpStream, refusal: Refusal) {
+/// `head`: what has come of it.
+async fn refuse(site: &Site, stream: &mut TcpStream, peer: IpAddr, head: &[u8], refusal: Refusal) {
     let started = site.engine.clock.now();
     let own = Own::new(
         refusal.status,
@@ -243,8 +245,26 @@ async fn refuse(site: &Site, stream: &mut TcpStream, refusal: Refusal) {
     let mut client = Client::new(stream, true, false, site.limits.send_min_rate);
     // He may be gone; there is nobody else to tell.
     if client.own_as(&own, false, false).await.is_ok() {
-        let took = site.engine.clock.now().since(started);
-        site.routes.unmatched.metrics.request(Outcome::Error, refusal.status.as_u16(), took);
+        let now = site.engine.clock.now();
+        let (status, took, route) = (refusal.status.as_u16(), now.since(started), &site.routes.unmatched);
+        route.metrics.request(Outcome::Error, status, took);
+        let (method, path) = head::glimpse(head);
+        site.access.log(|| Line {
+            time: now,
+            remote: peer,
+            method,
+            host: b"",
+            path,
+            query: None,
+            proto: "",
+            status,
+            bytes: client.body_sent(),
+            took,
+            cache: Outcome::Error,
+            route: &route.name,
+            user_agent: b"",
+            referer: b"",
+        });
     }
     linger(stream).await;
 }

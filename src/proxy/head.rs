@@ -44,9 +44,14 @@ pub(super) struct Head<'b> {
     pub(super) keep_alive: bool,
 }
 
-impl Head<'_> {
+impl<'b> Head<'b> {
     pub(super) fn kind(&self) -> Method {
         Method::of(self.method)
+    }
+
+    /// A field's values, line by line.
+    pub(super) fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &'b [u8]> {
+        self.fields.iter().filter(move |f| f.is(name)).map(|f| f.value)
     }
 }
 
@@ -104,8 +109,7 @@ fn request_line<'b>(line: &'b [u8], limits: &Limits) -> Result<(&'b str, &'b str
     if target.len() > limits.uri_bytes {
         return Err(refuse(StatusCode::URI_TOO_LONG, "the request target is longer than `limits.uri_bytes`"));
     }
-    let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-    if method.is_empty() || method.len() > 32 || !method.iter().all(token) {
+    if !is_method(method) {
         return Err(bad("the request method is not a token"));
     }
     // RFC 3986 and what browsers leave unencoded in queries; no fragment, no quotes that logs and HTML would trip over.
@@ -114,6 +118,28 @@ fn request_line<'b>(line: &'b [u8], limits: &Limits) -> Result<(&'b str, &'b str
         return Err(bad("the request target has characters that must be percent-encoded"));
     }
     Ok((text(method)?, text(target)?, http11))
+}
+
+fn is_method(bytes: &[u8]) -> bool {
+    let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    !bytes.is_empty() && bytes.len() <= 32 && bytes.iter().all(token)
+}
+
+/// So much of a refused head is told of, in bytes.
+const GLIMPSE: usize = 1024;
+
+/// The method and the target of a head that was refused, as far as they can be told, for the log: nothing else may go
+/// by them. Without a method, all that stands in the first line is the target.
+pub(super) fn glimpse(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let bytes = &bytes[..bytes.len().min(GLIMPSE)];
+    let line = bytes.split(|b| matches!(b, b'\r' | b'\n')).next().unwrap_or_default();
+    let Some(at) = memchr::memchr(b' ', line).filter(|at| is_method(&line[..*at])) else { return (b"", line) };
+    let (method, rest) = (&line[..at], &line[at + 1..]);
+    let target = match memchr::memrchr(b' ', rest) {
+        Some(at) if rest[at + 1..].starts_with(b"HTTP/") => &rest[..at],
+        _ => rest,
+    };
+    (method, target)
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Refusal> {

@@ -9,23 +9,28 @@ mod front;
 mod head;
 mod listen;
 mod loan;
+mod lookup;
 mod net;
 mod pace;
 mod passed;
 mod pattern;
+mod purge;
 mod registry;
 mod road;
 mod route;
 mod site;
 mod synthetic;
+mod tagging;
 
 pub use listen::{Listener, bind};
+pub use lookup::{Asked, RegenerateError, UnknownHost};
 pub use net::IpNet;
 pub use passed::Passed;
 pub use pattern::{Matcher, Pattern};
 pub use route::{Hosts, Routes, Trust};
 pub use site::{KnownHosts, PassedGate, Site};
 pub use synthetic::escape;
+pub use tagging::{TagTemplate, tags_of};
 
 use std::time::Duration;
 

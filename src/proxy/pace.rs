@@ -23,6 +23,11 @@ impl Pace {
         self.sent += bytes as u64;
     }
 
+    /// Bytes so far.
+    pub(super) fn in_all(&self) -> u64 {
+        self.sent
+    }
+
     pub(super) fn waited(&mut self, span: Duration) {
         self.waited += span;
     }

@@ -2,12 +2,14 @@
 //! pingora's ordinary proxying. Here are its hooks, and what they add: hygiene, deadlines, slots, and what others may
 //! learn from a personal visitor's answer.
 
+use super::lookup::Asked;
 use super::site::{Handover, Site};
 use super::synthetic::wants_json;
 use crate::origin::forwarding;
 use crate::origin::{Server, Upstream};
 use async_trait::async_trait;
 use bytes::Bytes;
+use engine::UnsafeSuccess;
 use engine::origin::Kind;
 use engine::store::HIDDEN;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -16,7 +18,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use semantics::settlement::Failure;
-use semantics::{CacheStatus, Outcome, Timestamp, personal};
+use semantics::{CacheStatus, Outcome, Timestamp, personal, tags};
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +26,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 mod answer;
+mod note;
 
 /// pingora's hooks.
 pub struct Passed {
@@ -84,6 +87,30 @@ impl Passed {
                 Error::e_explain(ErrorType::HTTPStatus(503), "no slot on the passed road")
             }
         }
+    }
+
+    /// A success of an unsafe method leaves nothing stored at its URL that may be used unseen (RFC 9111, 4.4).
+    fn after_unsafe(&self, session: &Session, response: &ResponseHeader, handover: &Handover) {
+        let request = session.req_header();
+        if request.method.is_safe() || !(response.status.is_success() || response.status.is_redirection()) {
+            return;
+        }
+        let lines = response.headers.get_all("cache-group-invalidation");
+        let groups = tags::groups(lines.iter().map(HeaderValue::as_bytes)).unwrap_or_default();
+        let asked = Asked {
+            scheme: handover.scheme,
+            host: Some(&handover.host),
+            path: request.uri.path(),
+            query: request.uri.query(),
+            fields: &[],
+        };
+        // The host was known when the request came in.
+        let _ = self.site.with_visit(&asked, |visit| {
+            let policy = &visit.route.policy;
+            if !policy.is_isr() && !policy.bypass {
+                self.site.engine.unsafe_method_succeeded(visit, UnsafeSuccess { groups: &groups });
+            }
+        });
     }
 
     fn peer(session: &Session, upgrade: bool, upstream: &Upstream, address: std::net::SocketAddr) -> HttpPeer {
@@ -232,7 +259,7 @@ impl ProxyHttp for Passed {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Passage,
     ) -> pingora::Result<()> {
@@ -245,6 +272,7 @@ impl ProxyHttp for Passed {
         if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
             upstream.balance.succeeded(server);
         }
+        self.after_unsafe(session, response, handed(ctx)?);
         let Some(probe) = ctx.handover.as_mut().and_then(|h| h.probe.as_mut()) else { return Ok(()) };
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             probe.not_a_page();
@@ -328,6 +356,7 @@ impl ProxyHttp for Passed {
         let status = session.response_written().map_or(499, |r| r.status.as_u16());
         let outcome = if ctx.answered { forwarded_outcome(handover) } else { Outcome::Error };
         handover.route.metrics.request(outcome, status, took);
+        self.site.access.log(|| note::line(&self.site, session, handover, (status, outcome), now));
         let how = match (&ctx.failure, error) {
             (Some((failure, _)), _) => failure.as_str(),
             (None, Some(_)) => "client-gone",

@@ -3,10 +3,14 @@
 //! A path is compared as it was received, but for percent-encoded unreserved characters, which are decoded (RFC 3986,
 //! 6.2.2.2). Case counts, and so does a slash at the end: `/x` has one segment, `/x/` a second, empty one.
 
+use semantics::page::{each_normal_byte, normal};
+
 /// A pattern of paths: `/blog/{slug}`, `/api/**`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pattern {
     segments: Vec<Segment>,
+    /// The segments that `{name}` captures, by their places.
+    captures: Vec<(String, usize)>,
     /// Whether `**` stands for any further segments, or none.
     open: bool,
 }
@@ -27,8 +31,7 @@ impl Pattern {
         if is_ambiguous(text) {
             return Err("may not contain `//`, `.` or `..` as a segment, `%2f`, `%5c`, `\\` or `;`".to_owned());
         }
-        let mut names: Vec<&str> = Vec::new();
-        let mut pattern = Pattern { segments: Vec::new(), open: false };
+        let mut pattern = Pattern::default();
         for part in path.split('/') {
             if pattern.open {
                 return Err("has something after `**`, which stands for all the rest".to_owned());
@@ -37,9 +40,9 @@ impl Pattern {
                 "**" => pattern.open = true,
                 "*" => pattern.segments.push(Segment::Any),
                 part => match captured(part)? {
-                    Some(name) if names.contains(&name) => return Err(format!("captures `{{{name}}}` twice")),
+                    Some(name) if pattern.has_capture(name) => return Err(format!("captures `{{{name}}}` twice")),
                     Some(name) => {
-                        names.push(name);
+                        pattern.captures.push((name.to_owned(), pattern.segments.len()));
                         pattern.segments.push(Segment::Any);
                     }
                     None => pattern.segments.push(Segment::Literal(literal(part)?)),
@@ -64,6 +67,17 @@ impl Pattern {
             }
         }
         self.open || parts.next().is_none()
+    }
+
+    /// Whether it captures a segment under that name.
+    pub fn has_capture(&self, name: &str) -> bool {
+        self.captures.iter().any(|(captured, _)| captured == name)
+    }
+
+    /// The segment that is captured under that name in a path that matches, as received.
+    pub fn capture<'p>(&self, path: &'p str, name: &str) -> Option<&'p str> {
+        let (_, at) = self.captures.iter().find(|(captured, _)| captured == name)?;
+        path.strip_prefix('/')?.split('/').nth(*at)
     }
 
     /// Whether the first segment is a framework's own folder, spelt out.
@@ -171,12 +185,7 @@ fn literal(part: &str) -> Result<String, String> {
     if part.chars().any(|c| matches!(c, '?' | '#') || c.is_ascii_control() || c == ' ') {
         return Err("may not contain `?`, `#` or spaces: it is about the path alone".to_owned());
     }
-    let mut normal = String::with_capacity(part.len());
-    each_normal_byte(part.as_bytes(), |byte| {
-        normal.push(char::from(byte));
-        true
-    });
-    Ok(normal)
+    Ok(normal(part))
 }
 
 /// Whether a segment is this literal, which is in normal form.
@@ -196,50 +205,6 @@ fn equals(literal: &[u8], part: &[u8]) -> bool {
         _ => false,
     });
     same && rest.is_empty()
-}
-
-/// The normal form, byte by byte: unreserved characters decoded, other encodings in upper case, everything outside
-/// ASCII encoded. Ends early, with `false`, where `emit` says so.
-fn each_normal_byte(part: &[u8], mut emit: impl FnMut(u8) -> bool) -> bool {
-    let mut rest = part;
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        let (value, encoded) = match (byte, tail) {
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    rest = after;
-                    ((high << 4) | low, true)
-                }
-                _ => (*byte, false),
-            },
-            _ => (*byte, !byte.is_ascii()),
-        };
-        let fine = if encoded && !is_unreserved(value) {
-            emit(b'%') && emit(HEX[usize::from(value >> 4)]) && emit(HEX[usize::from(value & 15)])
-        } else {
-            emit(value)
-        };
-        if !fine {
-            return false;
-        }
-    }
-    true
-}
-
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
-
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
-}
-
-/// RFC 3986, 2.3.
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@ use super::deliver::{Client, Sent};
 use super::head::Head;
 use super::site::{Handover, Site};
 use super::synthetic::Own;
+use crate::access::Line;
 use engine::{Answer, Probe, Route, Served, Step, Visit, keyed_query};
 use http::StatusCode;
 use semantics::{Facts, Forward, Outcome, Request, Timestamp, decision};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// How a request ended.
@@ -26,6 +27,13 @@ pub(super) struct Scratch {
     pub(super) tail: Vec<u8>,
 }
 
+/// A request as it came in.
+struct Incoming<'r> {
+    head: &'r Head<'r>,
+    peer: IpAddr,
+    started: Timestamp,
+}
+
 /// Takes one request as far as it goes on our road.
 pub(super) async fn take(
     site: &Arc<Site>,
@@ -35,9 +43,10 @@ pub(super) async fn take(
     scratch: &mut Scratch,
 ) -> Ended {
     let started = site.engine.clock.now();
+    let incoming = Incoming { head, peer: peer.ip(), started };
     let scheme = site.trust.scheme(peer.ip(), &head.fields);
     let Some(host) = site.hosts.canonical(head.host, scheme) else {
-        return refuse(site, head, client, misdirected(), started).await;
+        return refuse(site, &incoming, client, misdirected()).await;
     };
     let request =
         Request { method: head.kind(), scheme, host: &host, path: head.path, query: head.query, fields: &head.fields };
@@ -60,7 +69,8 @@ pub(super) async fn take(
     };
     if let Err(why) = decision::admit(&request, &facts, &route.policy) {
         if head.method == "PURGE" {
-            return refuse(site, head, client, no_purge(), started).await;
+            let own = super::purge::answer(site, peer.ip(), &request);
+            return refuse(site, &incoming, client, own).await;
         }
         return pass(why, None);
     }
@@ -74,10 +84,11 @@ pub(super) async fn take(
             site.known_hosts.admit(&host, started);
         }
         let sent = client.stored(&request, &facts, &served, started, &mut scratch.tail).await;
-        return finish(site, route, served.status.outcome(), sent, started);
+        route.metrics.served(served.response.windows.age(started));
+        return finish(site, &incoming, route, served.status.outcome(), client, sent);
     }
     // Off the hit path: its future is boxed, so that a connection that only hits stays small.
-    match Box::pin(wait(site, &visit, step, client, &mut scratch.tail, started)).await {
+    match Box::pin(wait(site, &incoming, &visit, step, client, &mut scratch.tail)).await {
         Waited::Ended(ended) => ended,
         Waited::Pass(why, probe) => pass(why, probe),
     }
@@ -93,16 +104,16 @@ enum Waited {
 
 async fn wait(
     site: &Arc<Site>,
+    incoming: &Incoming<'_>,
     visit: &Visit<'_>,
     step: Step,
     client: &mut Client<'_>,
     tail: &mut Vec<u8>,
-    started: Timestamp,
 ) -> Waited {
     let request = visit.request;
     if request.fields_named("via").any(|via| site.identity.is_in(via)) {
         let sent = client.own(request, &looped()).await;
-        return Waited::Ended(finish(site, visit.route, Outcome::Error, sent, started));
+        return Waited::Ended(finish(site, incoming, visit.route, Outcome::Error, client, sent));
     }
     let answer = match step {
         Step::Pass(why) => return Waited::Pass(why, None),
@@ -110,7 +121,7 @@ async fn wait(
         Step::Serve(served) => Answer::Served(served),
         Step::Wait => {
             let listed = !site.hosts.sites.is_empty();
-            if !listed && !site.known_hosts.admit(request.host, started) {
+            if !listed && !site.known_hosts.admit(request.host, incoming.started) {
                 return Waited::Pass(Forward::Bypass, None);
             }
             site.engine.answer(visit).await
@@ -128,7 +139,7 @@ async fn wait(
         Answer::Failed { failed, status } => (Outcome::Error, client.failed(request, &failed, &status).await),
         Answer::Unsatisfiable => (Outcome::Error, client.own(request, &unsatisfiable()).await),
     };
-    Waited::Ended(finish(site, visit.route, outcome, sent, started))
+    Waited::Ended(finish(site, incoming, visit.route, outcome, client, sent))
 }
 
 async fn deliver_stored(
@@ -138,33 +149,62 @@ async fn deliver_stored(
     served: &Served,
     tail: &mut Vec<u8>,
 ) -> io::Result<Sent> {
-    client.stored(visit.request, visit.facts, served, site.engine.clock.now(), tail).await
+    let now = site.engine.clock.now();
+    visit.route.metrics.served(served.response.windows.age(now));
+    client.stored(visit.request, visit.facts, served, now, tail).await
 }
 
-fn finish(site: &Site, route: &Route, outcome: Outcome, sent: io::Result<Sent>, started: Timestamp) -> Ended {
-    let took = site.engine.clock.now().since(started);
-    match sent {
-        Ok(Sent { status }) => {
-            route.metrics.request(outcome, status, took);
-            Ended::Answered
-        }
+/// Counts the request and notes it down, however it ended.
+fn finish(
+    site: &Site,
+    incoming: &Incoming<'_>,
+    route: &Route,
+    outcome: Outcome,
+    client: &Client<'_>,
+    sent: io::Result<Sent>,
+) -> Ended {
+    let now = site.engine.clock.now();
+    let took = now.since(incoming.started);
+    let (status, ended) = match sent {
+        Ok(Sent { status }) => (status, Ended::Answered),
         Err(error) => {
-            // 499, as nginx counts it: the client went away, or the origin broke off in the middle.
-            route.metrics.request(outcome, 499, took);
             tracing::debug!(%error, "an answer broke off");
-            Ended::Broken
+            // 499, as nginx counts it: the client went away, or the origin broke off in the middle.
+            (499, Ended::Broken)
         }
-    }
+    };
+    route.metrics.request(outcome, status, took);
+    let head = incoming.head;
+    site.access.log(|| Line {
+        time: now,
+        remote: site.trust.client(incoming.peer, head.values("x-forwarded-for")),
+        method: head.method.as_bytes(),
+        host: head.host.unwrap_or_default().as_bytes(),
+        path: head.path.as_bytes(),
+        query: head.query.map(str::as_bytes),
+        proto: if head.http11 { "HTTP/1.1" } else { "HTTP/1.0" },
+        status,
+        bytes: client.body_sent(),
+        took,
+        cache: outcome,
+        route: &route.name,
+        user_agent: head.values("user-agent").next().unwrap_or_default(),
+        referer: head.values("referer").next().unwrap_or_default(),
+    });
+    ended
 }
 
-async fn refuse(site: &Site, head: &Head<'_>, client: &mut Client<'_>, own: Own, started: Timestamp) -> Ended {
-    let accept = head.fields.iter().find(|f| f.is("accept")).map(|f| f.value);
+/// An answer of our own, whatever is stored.
+async fn refuse(site: &Site, incoming: &Incoming<'_>, client: &mut Client<'_>, own: Own) -> Ended {
+    let head = incoming.head;
+    let accept = head.values("accept").next();
     if head.framing != super::head::Framing::None {
         // Its body is not read.
         client.keep_alive = false;
     }
     let sent = client.own_as(&own, super::synthetic::wants_json(accept), head.method == "HEAD").await;
-    finish(site, &site.routes.unmatched, Outcome::Error, sent, started)
+    let outcome = if own.status.is_success() { Outcome::Bypass } else { Outcome::Error };
+    finish(site, incoming, &site.routes.unmatched, outcome, client, sent)
 }
 
 fn misdirected() -> Own {
@@ -173,15 +213,6 @@ fn misdirected() -> Own {
         "This server does not serve the host that was asked for.",
         "Check the address; whoever runs this server lists its names under `hosts`.",
         "unknown-host",
-    )
-}
-
-fn no_purge() -> Own {
-    Own::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "PURGE is not enabled here.",
-        "Whoever runs this server can enable it under `admin.purge_method` once it is available.",
-        "purge-disabled",
     )
 }
 

@@ -87,6 +87,19 @@ impl Trust {
         self.proxies.iter().any(|net| net.contains(peer))
     }
 
+    /// The client's address: the peer's, or the last one in X-Forwarded-For that is no trusted proxy's. What stands
+    /// before an entry that is not an address, nobody vouches for.
+    pub fn client<'v>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'v [u8]>) -> IpAddr {
+        let mut client = peer;
+        let mut hops = forwarded_for.rev().flat_map(|value| value.rsplit(|b| *b == b','));
+        while self.of(client) {
+            let told = hops.next().and_then(|hop| std::str::from_utf8(hop.trim_ascii()).ok());
+            let Some(address) = told.and_then(|text| text.parse::<IpAddr>().ok()) else { break };
+            client = address.to_canonical();
+        }
+        client
+    }
+
     /// The client's scheme: the listener's, or what a trusted proxy in front says (semantics 43).
     pub fn scheme(&self, peer: IpAddr, fields: &[semantics::Field<'_>]) -> Scheme {
         if self.proxies.is_empty() || !self.of(peer) {

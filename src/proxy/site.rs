@@ -1,6 +1,7 @@
 //! What every connection shares, and what goes from our road to the passed one.
 
-use super::{Hosts, Limits, Routes, Trust};
+use super::{Hosts, IpNet, Limits, Routes, Trust};
+use crate::access::AccessLog;
 use crate::origin::PassedSettings;
 use crate::origin::forwarding::Identity;
 use engine::{Engine, Probe, Route};
@@ -24,6 +25,9 @@ pub struct Site {
     pub gate: PassedGate,
     pub draining: AtomicBool,
     pub known_hosts: KnownHosts,
+    pub access: AccessLog,
+    /// Peers whose PURGE is obeyed (`admin.purge_method`).
+    pub may_purge: Vec<IpNet>,
 }
 
 /// Without a `hosts` list, at most so many hosts hold entries (semantics 43). One that was not asked for in ten

@@ -26,7 +26,8 @@ impl Own {
     /// Head and body, ready to be written. The head lacks connection fields and its empty line.
     pub fn render(&self, wants_json: bool) -> (Vec<u8>, Vec<u8>) {
         let (kind, body) = if wants_json {
-            ("application/problem+json", self.json())
+            let kind = if self.status.is_success() { "application/json" } else { "application/problem+json" };
+            (kind, self.json())
         } else {
             ("text/html; charset=utf-8", self.page())
         };

@@ -9,12 +9,17 @@
 mod dsl;
 
 mod abuse;
+mod access;
 mod cli;
+mod client;
 mod crowds;
 mod failures;
+mod guards;
 mod hits;
 mod limits;
 mod metrics;
+mod on_demand;
+mod openapi;
 mod outages;
 mod passed;
 mod personal;

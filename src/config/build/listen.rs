@@ -1,10 +1,11 @@
 //! The addresses of Larder itself.
 
-use crate::config::Admin;
+use super::networks;
 use crate::config::address::to_listen_on;
 use crate::config::fault::{Fault, Location};
-use crate::config::raw::Root;
+use crate::config::raw::{self, Root};
 use crate::config::tree::Spot;
+use crate::config::{Admin, Scope, ScopedToken};
 use std::net::{Ipv4Addr, SocketAddr};
 
 pub(super) struct Addresses {
@@ -47,17 +48,47 @@ fn admin(root: &Root, spot: &Spot<'_>, used: &mut Vec<Used>, faults: &mut Vec<Fa
         }
     };
     let token = root.admin.token.clone();
-    if let Some(token) = &token
-        && (token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()))
-    {
-        faults.push(spot.key("token").fault("must be visible ASCII without spaces: it is sent in a header field"));
+    if let Some(token) = &token {
+        check_token(token, &spot.key("token"), faults);
     }
     // A token that is written but not understood is a fault already.
     if !listen.ip().to_canonical().is_loopback() && !spot.has("token") {
         let fault = spot.key("listen").fault("is no loopback address, and without a token it refuses to start");
         faults.push(fault.remedy("set `admin.token`, for example to ${LARDER_ADMIN_TOKEN}"));
     }
-    Admin { listen, token }
+    let allowed = root.admin.purge_method.as_ref().map(|purge| purge.allow.as_slice()).unwrap_or_default();
+    Admin {
+        listen,
+        token,
+        tokens: tokens(&root.admin, &spot.key("tokens"), faults),
+        purge_from: networks(allowed, &spot.key("purge_method").key("allow"), faults),
+    }
+}
+
+fn tokens(admin: &raw::Admin, spot: &Spot<'_>, faults: &mut Vec<Fault>) -> Vec<ScopedToken> {
+    let mut known: Vec<(&str, String)> = admin.token.iter().map(|t| (t.as_str(), "admin.token".to_owned())).collect();
+    let mut tokens = Vec::new();
+    for (i, raw::Token { token, scope }) in admin.tokens.iter().enumerate() {
+        let spot = spot.item(i).key("token");
+        check_token(token, &spot, faults);
+        // The token itself is not shown: faults end up in logs.
+        match known.iter().find(|(other, _)| *other == token.as_str()) {
+            Some((_, name)) => faults.push(spot.fault(format!("is the same as `{name}`: which of them would count?"))),
+            None => known.push((token.as_str(), spot.name.clone())),
+        }
+        let scope = match scope {
+            raw::Scope::Revalidate => Scope::Revalidate,
+            raw::Scope::Read => Scope::Read,
+        };
+        tokens.push(ScopedToken { token: token.clone(), scope });
+    }
+    tokens
+}
+
+fn check_token(token: &str, spot: &Spot<'_>, faults: &mut Vec<Fault>) {
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        faults.push(spot.fault("must be visible ASCII without spaces: it is sent in a header field"));
+    }
 }
 
 /// An address that is taken, under which name and where.

@@ -1,20 +1,24 @@
 //! From what is written to what is used. Finds the faults that one key alone does not show.
 
+mod guard;
 mod listen;
 mod origins;
 mod policy;
 mod routes;
+mod tags;
 
 use super::address::host_and_port;
 use super::fault::{Fault, Location};
-use super::raw::{self, ByteSize, Duration, Level, LogForm, Root, Threads};
+use super::raw::{self, AccessForm, AccessOutput, ByteSize, Duration, Level, LogForm, Root, Threads};
 use super::tree::{Node, Spot};
 use super::{Config, LogFormat, Logging};
+use crate::access;
 use crate::proxy;
 use crate::proxy::IpNet;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 /// Gives every route the keys of `defaults` that it does not have itself.
 pub(super) fn inherit(root: &mut Value) {
@@ -45,7 +49,7 @@ pub(super) fn build(root: &Root, tree: &Node, faults: &mut Vec<Fault>) -> Config
     check_cookies(&root.draft.cookies, &file.key("draft").key("cookies"), faults);
     Config {
         listeners: addresses.listeners,
-        trusted_proxies: trusted_proxies(root, &file, faults),
+        trusted_proxies: networks(&root.server.trusted_proxies, &file.key("server").key("trusted_proxies"), faults),
         threads: threads(root.server.threads),
         drain: root.server.shutdown.drain.0,
         limits: limits(&root.server.limits, &file.key("server").key("limits"), faults),
@@ -53,10 +57,12 @@ pub(super) fn build(root: &Root, tree: &Node, faults: &mut Vec<Fault>) -> Config
         admin: addresses.admin,
         metrics_listen: addresses.metrics,
         logging: logging(&root.logging),
+        access: access_log(&root.logging.access, &file.key("logging").key("access"), faults),
         origins,
         store: store(root, &file, faults),
         routes,
         unmatched,
+        unmatched_tags: tags::of_unmatched(root, &file, faults),
     }
 }
 
@@ -110,10 +116,9 @@ fn hosts(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> Vec<Vec<Strin
     sites
 }
 
-fn trusted_proxies(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> Vec<IpNet> {
-    let spot = file.key("server").key("trusted_proxies");
+fn networks(texts: &[String], spot: &Spot<'_>, faults: &mut Vec<Fault>) -> Vec<IpNet> {
     let mut networks = Vec::new();
-    for (i, text) in root.server.trusted_proxies.iter().enumerate() {
+    for (i, text) in texts.iter().enumerate() {
         match text.parse::<IpNet>() {
             Ok(network) => networks.push(network),
             Err(_) => {
@@ -170,6 +175,31 @@ fn logging(logging: &raw::Logging) -> Logging {
         LogForm::Json => LogFormat::Json,
     };
     Logging { level: level.to_owned(), format }
+}
+
+fn access_log(written: &raw::Access, spot: &Spot<'_>, faults: &mut Vec<Fault>) -> access::Settings {
+    let format = match written.format {
+        AccessForm::Json => access::Format::Json,
+        AccessForm::Combined => access::Format::Combined,
+    };
+    let name = match &written.output {
+        AccessOutput::Off(_) => "off",
+        AccessOutput::Named(name) => name.as_str(),
+    };
+    let output = match name {
+        "off" => access::Output::Off,
+        "stdout" => access::Output::Stdout,
+        path => {
+            // `stderr` or `none` would be a file that nobody looks for.
+            if !path.contains(['/', '.']) {
+                let fault =
+                    spot.key("output").fault(format!("is neither `stdout` nor `off`: `{}`", path.escape_debug()));
+                faults.push(fault.remedy("or a file's path, with a `/` or a `.` in it: `./access`"));
+            }
+            access::Output::File(PathBuf::from(path))
+        }
+    };
+    access::Settings { format, output }
 }
 
 fn store(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> engine::store::Settings {

@@ -1,6 +1,6 @@
 //! From route keys to a policy.
 
-use super::{check_cookies, is_token};
+use super::{check_cookies, guard, is_token};
 use crate::config::fault::Fault;
 use crate::config::raw::{
     BypassWhen as RawBypassWhen, Limit, OnUncacheable as RawOnUncacheable, Root, RouteKeys, SetCookie as RawSetCookie,
@@ -44,6 +44,9 @@ pub(super) fn policy(keys: &RouteKeys, revalidate: Revalidate, draft_cookies: &[
     }
     if let Some(statuses) = &keys.keep_on {
         policy.keep_on = statuses.iter().map(|status| status.0).collect();
+    }
+    if let Some(written) = &keys.guard {
+        policy.guard = guard::guard(written);
     }
     match keys.set_cookie {
         Some(RawSetCookie::Strip) => policy.set_cookie = SetCookie::Strip,
@@ -92,6 +95,9 @@ pub(super) fn check(keys: &RouteKeys, spot: &Spot<'_>, faults: &mut Vec<Fault>) 
     }
     if let Some(names) = keys.ignore_cookies.as_ref().filter(|_| spot.has("ignore_cookies")) {
         check_cookie_patterns(names, &spot.key("ignore_cookies"), faults);
+    }
+    if let Some(written) = keys.guard.as_ref().filter(|_| spot.has("guard")) {
+        guard::check(written, &spot.key("guard"), faults);
     }
     if let Some(when) = keys.bypass_when.as_ref().filter(|_| spot.has("bypass_when")) {
         let spot = spot.key("bypass_when");

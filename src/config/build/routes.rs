@@ -41,7 +41,8 @@ pub(super) fn routes(
         let policy = policy(&route.keys, revalidate, &root.draft.cookies);
         let matcher = matcher(route, sites, &spot.key("match"), faults);
         let origin = origin(route, origins, &spot.key("origin"), faults);
-        routes.push(RouteConfig { name, matcher, origin, policy });
+        let tags = super::tags::of_route(&route.keys, &matcher, &spot, faults);
+        routes.push(RouteConfig { name, matcher, origin, policy, tags });
     }
     check_reachable(&routes, &section, faults);
     routes

@@ -1,7 +1,7 @@
 //! What is said of values and of schemas.
 
 use super::{alternatives, resolve};
-use crate::config::raw::{DURATION, SIZE};
+use crate::config::raw::{DURATION, PERCENT, SIZE};
 use crate::config::tree::{Kind, Node};
 use serde_json::Value;
 
@@ -28,6 +28,7 @@ fn single_expectation(schema: &Value) -> String {
     match schema.get("format").and_then(Value::as_str) {
         Some(DURATION) => return "a duration (`250ms`, `10s`, `5m`, `1h`, `30d`)".to_owned(),
         Some(SIZE) => return "a size (`512`, `4KiB`, `256MiB`, `20GiB`)".to_owned(),
+        Some(PERCENT) => return "a percentage from `1%` to `99%`".to_owned(),
         _ => {}
     }
     match schema.get("type").and_then(Value::as_str) {

@@ -6,9 +6,11 @@ mod values;
 
 pub(crate) use origin::{Origin, OriginServer, Store};
 pub(crate) use route::{
-    BypassWhen, Defaults, Match, OnUncacheable, Revalidate, RevalidateWord, Route, RouteKeys, SetCookie,
+    BypassWhen, Defaults, Guard, Match, OnUncacheable, Revalidate, RevalidateWord, Route, RouteKeys, SetCookie,
 };
-pub(crate) use values::{ByteSize, DURATION, Duration, Limit, NOT_AVAILABLE, ONLY, REFUSED, SIZE, Threads};
+pub(crate) use values::{
+    AccessOutput, ByteSize, DURATION, Duration, Limit, NOT_AVAILABLE, ONLY, PERCENT, Percent, REFUSED, SIZE, Threads,
+};
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -17,7 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use values::{Auto, NotAvailable, OnlyFalse, OnlyIsr, OnlyJson, OnlyNothing, OnlyNull, OnlyOff};
+use values::{Auto, NotAvailable, OnlyFalse, OnlyIsr, OnlyNothing, OnlyNull};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -142,11 +144,37 @@ pub(crate) struct Admin {
     /// Who sends it may do everything. Absent: one is made at start, and the address must be a loopback one.
     pub(crate) token: Option<String>,
     /// More tokens that may do less.
-    pub(crate) tokens: OnlyNothing,
+    pub(crate) tokens: Vec<Token>,
     /// Other products' ways to purge.
     pub(crate) compat: OnlyNothing,
-    /// The method PURGE.
-    pub(crate) purge_method: NotAvailable,
+    /// The method PURGE; without it nobody may purge so.
+    pub(crate) purge_method: Option<PurgeMethod>,
+}
+
+/// A token that may do less than everything.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Token {
+    /// What is sent as `Authorization: Bearer TOKEN`.
+    pub(crate) token: String,
+    /// `revalidate` invalidates and tags, `read` looks.
+    pub(crate) scope: Scope,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum Scope {
+    Revalidate,
+    Read,
+}
+
+/// Who may purge by the method PURGE.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PurgeMethod {
+    /// Networks of the clients from whom PURGE is taken: the connection's own address counts.
+    pub(crate) allow: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -166,7 +194,7 @@ pub(crate) struct Logging {
     #[schemars(extend("default" = "text"))]
     pub(crate) format: LogForm,
     /// One line for each request.
-    pub(crate) access: Option<Access>,
+    pub(crate) access: Access,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -190,13 +218,24 @@ pub(crate) enum LogForm {
     Json,
 }
 
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Access {
-    #[serde(default)]
-    pub(crate) format: OnlyJson,
-    /// `stdout` and a file's name are not available in this version.
-    pub(crate) output: OnlyOff,
+    /// One JSON object a line, or the combined format of nginx and Apache.
+    #[schemars(extend("default" = "json"))]
+    pub(crate) format: AccessForm,
+    /// `stdout`, `off`, or a file's path. A file is appended to, and opened anew at SIGUSR1.
+    #[schemars(extend("default" = "stdout"))]
+    pub(crate) output: AccessOutput,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum AccessForm {
+    #[default]
+    Json,
+    Combined,
 }
 
 /// Draft mode.

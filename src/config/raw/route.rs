@@ -1,8 +1,8 @@
 //! Keys of routes.
 
 use super::values::{
-    Duration, Limit, NotAvailable, OneOrMore, OnlyAutoOrNone, OnlyBlocking, OnlyFalse, OnlyOne, OnlyUnlimited,
-    RoutesOnly, Status,
+    ByteSize, Duration, Limit, NotAvailable, OneOrMore, OnlyAutoOrNone, OnlyBlocking, OnlyFalse, OnlyOne,
+    OnlyUnlimited, Percent, RoutesOnly, Status,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -69,8 +69,9 @@ pub(crate) struct RouteKeys {
     pub(crate) history: OnlyOne,
     /// The page that stands for one that is being generated.
     pub(crate) shell: NotAvailable,
-    /// Tags of every page.
-    pub(crate) tags: NotAvailable,
+    /// Tags of every page, by which it can be invalidated; `{name}` stands for the segment that the pattern captures.
+    #[schemars(extend("default" = []))]
+    pub(crate) tags: Option<Vec<String>>,
     /// What is in the cache key besides scheme, host and path.
     pub(crate) key: Option<KeyParts>,
     /// Fields that are also sent on fills and not in the key: your promise that the answer does not depend on them.
@@ -78,8 +79,8 @@ pub(crate) struct RouteKeys {
     pub(crate) forward_headers: Option<Vec<String>>,
     /// Cookies that say nothing about the page; `*` at the end stands for any rest. Absent: the analytics ones.
     pub(crate) ignore_cookies: Option<Vec<String>>,
-    /// What a page must look like to replace a good one.
-    pub(crate) guard: NotAvailable,
+    /// What a page must look like to be stored.
+    pub(crate) guard: Option<Guard>,
     /// Statuses that must not replace a good page.
     #[schemars(extend("default" = []))]
     pub(crate) keep_on: Option<Vec<Status>>,
@@ -156,6 +157,24 @@ pub(crate) struct KeyParts {
     pub(crate) headers: Vec<String>,
     /// Cookies.
     pub(crate) cookies: Vec<String>,
+}
+
+/// What a page must look like to be stored. A new version that does not is a failure, and the old one stays; a first
+/// version goes to those who wait for it. Answers other than 200 are not guarded.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Guard {
+    /// It has at least so many bytes.
+    pub(crate) min_bytes: Option<ByteSize>,
+    /// It is smaller by so much at most than the stored page whose place it takes; after a hard invalidation there is
+    /// none.
+    pub(crate) max_shrink: Option<Percent>,
+    /// It has each of these texts in it, byte for byte.
+    pub(crate) must_contain: Vec<String>,
+    /// It has none of these texts in it.
+    pub(crate) must_not_contain: Vec<String>,
+    /// It is of this media type, with any parameters.
+    pub(crate) content_type: Option<String>,
 }
 
 /// Requests that pass by the cache: those that have one of these.

@@ -13,6 +13,8 @@ use std::str::FromStr;
 pub(crate) const DURATION: &str = "larder-duration";
 /// `format` of sizes in the schema.
 pub(crate) const SIZE: &str = "larder-size";
+/// `format` of percentages in the schema.
+pub(crate) const PERCENT: &str = "larder-percent";
 /// A key whose capability is not built yet.
 pub(crate) const NOT_AVAILABLE: &str = "x-larder-not-available";
 /// A key of which the listed values alone are built.
@@ -152,6 +154,43 @@ impl JsonSchema for ByteSize {
     }
 }
 
+/// `1%` to `99%`: none and all of it are said without a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Percent(pub(crate) u8);
+
+impl FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix('%').filter(|n| !n.starts_with('0') && n.bytes().all(|b| b.is_ascii_digit()));
+        let percent = number.and_then(|n| n.parse::<u8>().ok()).filter(|percent| *percent < 100);
+        percent.map(Percent).ok_or_else(|| format!("`{text}` is not a percentage"))
+    }
+}
+
+impl TryFrom<String> for Percent {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl JsonSchema for Percent {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": PERCENT, "pattern": "^[1-9][0-9]?%$" })
+    }
+}
+
 /// A number with one of these units, in the smallest of them.
 fn measured(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
@@ -226,6 +265,34 @@ impl OneOrMore {
     }
 }
 
+/// A place by its name, or `false`: so some tools read YAML's `off`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum AccessOutput {
+    Named(String),
+    Off(bool),
+}
+
+impl Default for AccessOutput {
+    fn default() -> Self {
+        AccessOutput::Named("stdout".to_owned())
+    }
+}
+
+impl JsonSchema for AccessOutput {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "AccessOutput".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string" }, { "const": false }] })
+    }
+}
+
 /// An HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -287,8 +354,5 @@ marks! {
     OnlyIsr: { "const": "isr", "default": "isr", "x-larder-only": true }
     OnlyRoundRobin: { "const": "round_robin", "default": "round_robin", "x-larder-only": true }
     OnlyBlocking: { "const": "blocking", "default": "blocking", "x-larder-only": true }
-    OnlyJson: { "const": "json", "default": "json", "x-larder-only": true }
-    /// YAML reads the word as `false` in some editors.
-    OnlyOff: { "enum": ["off", false], "x-larder-only": true }
     OnlyAutoOrNone: { "enum": ["auto", "none"], "default": "auto", "x-larder-only": true }
 }

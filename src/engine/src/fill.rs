@@ -11,6 +11,7 @@ use crate::store::{Audience, KeyHash, StoredResponse};
 use crate::{Engine, OriginLimits, Route, Visit, canonical};
 use http::{HeaderName, HeaderValue};
 use semantics::freshness::Times;
+use semantics::guard::Broken;
 use semantics::settlement::{AnswerHead, Failure, Settlement, StoredSummary, settle};
 use semantics::storability::NotStorable;
 use semantics::{Timestamp, honesty};
@@ -54,6 +55,8 @@ enum Ending {
     Relayed,
     /// Not stored, and cut off by the origin while it was handed through.
     Cut(Box<Failed>),
+    /// A whole first version that breaks a guard.
+    Guarded(Arc<StoredResponse>, Broken),
 }
 
 impl Ending {
@@ -158,7 +161,7 @@ impl Job {
         let outcome = match &ended {
             Ok(_) => "success",
             Err(Ending::Failed(failed) | Ending::Cut(failed)) => failed.failure.as_str(),
-            Err(Ending::Dropped(_) | Ending::Relayed) => "not-storable",
+            Err(Ending::Dropped(_) | Ending::Relayed | Ending::Guarded(..)) => "not-storable",
         };
         let now = self.engine.clock.now();
         let took = now.since(started);
@@ -166,7 +169,11 @@ impl Job {
         let first = self.stored.is_none() && outcome == "success";
         if !first {
             // A first success tells of itself in what is stored.
-            let outcome = if matches!(ended, Ok(Landing::Freshened(_))) { "not-modified" } else { outcome };
+            let outcome = match &ended {
+                Ok(Landing::Freshened(_)) => "not-modified",
+                Err(Ending::Failed(failed)) => failed.failure.told(),
+                _ => outcome,
+            };
             self.engine.history.note(self.hash, Past { at: now, took, cause: self.cause, outcome });
         }
         match ended {
@@ -174,6 +181,7 @@ impl Job {
             Err(Ending::Failed(failed)) => self.fail(*failed),
             Err(Ending::Dropped(reason)) => self.drop_stored(reason),
             Err(Ending::Relayed) => self.lead.land(Landing::Delivered),
+            Err(Ending::Guarded(response, broken)) => self.guarded(response, broken),
             Err(Ending::Cut(failed)) => self.lead.land(Landing::Failed(Arc::from(failed))),
         }
     }

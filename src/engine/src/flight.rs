@@ -38,6 +38,8 @@ pub enum Landing {
     NotStorable(NotStorable),
     /// Not stored, and delivered whole.
     Delivered,
+    /// A guard keeps it out of the store: whoever waited for it shares it.
+    Guarded(Arc<StoredResponse>),
     /// The lead went away without a result: whoever still waits starts over.
     Abandoned,
 }

@@ -41,7 +41,7 @@ pub struct Past {
     pub at: Timestamp,
     pub took: Duration,
     pub cause: Cause,
-    /// `success`, `not-modified`, `not-storable`, or the failure's name.
+    /// `success`, `not-modified`, `not-storable`, or the failure as it is told.
     pub outcome: &'static str,
 }
 

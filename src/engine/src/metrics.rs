@@ -10,7 +10,7 @@ use crate::invalidate::Invalidation;
 use crate::origin::Kind;
 use labels::{
     EvictionLabels, InvalidationLabels, OriginKindLabels, OriginLabels, OriginOutcomeLabels, RequestLabels,
-    RouteCacheLabels, RouteLabels, RouteReasonLabels, ServerLabels, TierLabels,
+    RouteCacheLabels, RouteGuardLabels, RouteLabels, RouteReasonLabels, ServerLabels, TierLabels,
 };
 use parking_lot::RwLock;
 use prometheus_client::encoding::text::encode;
@@ -20,6 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use semantics::Outcome;
+use semantics::guard::Broken;
 use semantics::settlement::Failure;
 use semantics::storability::NotStorable;
 use std::sync::Arc;
@@ -86,6 +87,7 @@ pub struct Metrics {
     origin_up: Family<ServerLabels, Gauge>,
     refresh_failures: Family<RouteReasonLabels, Counter>,
     uncacheable: Family<RouteReasonLabels, Counter>,
+    guard_rejections: Family<RouteGuardLabels, Counter>,
     stale_because_failing: Family<RouteLabels, Gauge>,
     refreshes_in_flight: Family<OriginLabels, Gauge>,
     refresh_queue: Family<OriginLabels, Gauge>,
@@ -115,6 +117,7 @@ impl Metrics {
             origin_up: Family::default(),
             refresh_failures: Family::default(),
             uncacheable: Family::default(),
+            guard_rejections: Family::default(),
             stale_because_failing: Family::default(),
             refreshes_in_flight: Family::default(),
             refresh_queue: Family::default(),
@@ -168,6 +171,11 @@ impl Metrics {
             self.refresh_failures.clone(),
         );
         r.register("larder_uncacheable", "Answers that were not stored", self.uncacheable.clone());
+        r.register(
+            "larder_guard_rejections",
+            "Whole answers that a guard kept out of the store",
+            self.guard_rejections.clone(),
+        );
         r.register(
             "larder_stale_because_failing",
             "Stored responses whose last regeneration failed",
@@ -239,6 +247,12 @@ impl Metrics {
     pub fn uncacheable(&self, route: &Arc<str>, reason: NotStorable) {
         let labels = RouteReasonLabels { route: route.clone(), reason: reason.as_str() };
         self.uncacheable.get_or_create(&labels).inc();
+    }
+
+    /// In the place of a stored page it is a failure too, and without one not storable.
+    pub fn guard_rejected(&self, route: &Arc<str>, broken: Broken) {
+        let labels = RouteGuardLabels { route: route.clone(), guard: broken.as_str() };
+        self.guard_rejections.get_or_create(&labels).inc();
     }
 
     /// Counted where answers that were not stored are: this one was, without its cookie.

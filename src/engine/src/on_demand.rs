@@ -11,6 +11,7 @@ use crate::origin::Kind;
 use crate::store::{Slot, StoredResponse};
 use crate::{Engine, Visit};
 use semantics::settlement::Failure;
+use semantics::storability::NotStorable;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -87,6 +88,7 @@ impl Engine {
                 }
                 Some(Landing::Failed(failed)) if failed.at >= started => return Err(failed),
                 Some(Landing::NotStorable(reason)) => return Err(self.refused(reason.as_str())),
+                Some(Landing::Guarded(_)) => return Err(self.refused(NotStorable::Guard.as_str())),
                 None | Some(Landing::Delivered) => return Err(self.refused("too-large or not cacheable")),
                 Some(_) => {}
             }

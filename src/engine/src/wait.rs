@@ -206,7 +206,11 @@ impl Engine {
         };
         match landing {
             // Looked up again, it is what the invalidation made of it.
-            Landing::Stored(response) | Landing::Freshened(response) if overtaken(&response) => None,
+            Landing::Stored(response) | Landing::Freshened(response) | Landing::Guarded(response)
+                if overtaken(&response) =>
+            {
+                None
+            }
             Landing::Stored(response) if suits(visit, &response.variant) => {
                 let status = CacheStatus::Forwarded { why, status: None, stored: !collapsed, collapsed };
                 Some(Answer::Served(Served { response, status }))
@@ -215,9 +219,14 @@ impl Engine {
                 let status = CacheStatus::Forwarded { why, status: Some(304), stored: !collapsed, collapsed };
                 Some(Answer::Served(Served { response, status }))
             }
+            Landing::Guarded(response) if suits(visit, &response.variant) => {
+                let status = CacheStatus::Forwarded { why, status: None, stored: false, collapsed };
+                Some(Answer::Served(Served { response, status }))
+            }
             Landing::Failed(failed) => Some(self.after_failure(selected.stored.as_ref(), failed, why, collapsed)),
             Landing::Stored(_)
             | Landing::Freshened(_)
+            | Landing::Guarded(_)
             | Landing::NotStorable(_)
             | Landing::Delivered
             | Landing::Abandoned => None,

@@ -11,6 +11,8 @@ mod failures;
 mod fills;
 #[path = "engine/first_failures.rs"]
 mod first_failures;
+#[path = "engine/guards.rs"]
+mod guards;
 #[path = "engine/honesty.rs"]
 mod honesty;
 #[path = "engine/limits.rs"]

@@ -25,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use support::{How, Setup, World, millis, secs};
+use support::{How, Rng, Setup, World, millis, secs};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -35,32 +35,6 @@ const STEPS: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// All of one fill; the moods of the origin keep below it where they are to succeed.
 const TOTAL: Duration = Duration::from_secs(3);
-
-/// splitmix64.
-pub struct Rng(u64);
-
-impl Rng {
-    pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.draw() % n
-    }
-
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    /// From 0 up to, and without, `n`.
-    pub fn index(&mut self, n: usize) -> usize {
-        usize::try_from(self.below(n as u64)).unwrap()
-    }
-}
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
@@ -122,6 +96,7 @@ impl Simulation {
             between_bytes: secs(1),
             passed_idle: secs(1),
             routes: pages.iter().filter_map(route).collect(),
+            ..Setup::default()
         });
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let moods = Arc::new(Moods::new(rng.draw(), ledger.clone(), world.time.clone()));

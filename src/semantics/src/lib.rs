@@ -7,6 +7,7 @@ pub mod cache_control;
 pub mod cache_status;
 pub mod decision;
 pub mod freshness;
+pub mod guard;
 pub mod honesty;
 pub mod key;
 pub mod message;

@@ -1,5 +1,6 @@
 //! What one route wants: Larder's opinions and the operator's choices, where no RFC decides.
 
+use crate::guard::Guard;
 use std::time::Duration;
 
 /// How a route's revalidation window R is found (semantics 7 and 12).
@@ -119,6 +120,8 @@ pub struct Policy {
     pub ignore_cookies: Vec<NamePattern>,
     /// Statuses that must not replace a good page.
     pub keep_on: Vec<u16>,
+    /// What a page must look like to be stored (semantics 34).
+    pub guard: Guard,
     pub set_cookie: SetCookie,
     pub on_uncacheable: OnUncacheable,
     /// Store although the origin says `private` or `no-store` (ISR routes).
@@ -146,6 +149,7 @@ impl Policy {
             forward_headers: Vec::new(),
             ignore_cookies: ANALYTICS_COOKIES.iter().map(|c| NamePattern::parse(c)).collect(),
             keep_on: Vec::new(),
+            guard: Guard::default(),
             set_cookie: SetCookie::Bypass,
             on_uncacheable: OnUncacheable::Drop,
             override_origin: false,

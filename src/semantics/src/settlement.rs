@@ -1,6 +1,7 @@
 //! What an answer to a fill means for what is stored (RFC 9111, 3 and 4.3; semantics 18-20, 28-34).
 
 use crate::freshness::Times;
+use crate::guard::Broken;
 use crate::policy::{OnUncacheable, Policy};
 use crate::storability::{self, NotStorable, Verdict};
 use crate::validation::{self, Validators};
@@ -31,6 +32,8 @@ pub enum Failure {
     UnmatchedNotModified,
     /// The body outgrew `max_object` while a stored one was to be replaced.
     TooLarge,
+    /// The new version breaks one of its route's guards (semantics 34).
+    Guard(Broken),
     /// The fill's queue is full, or the circuit breaker is open: the origin was not asked.
     Shed,
     /// Larder itself stumbled: the task that led the fill is gone.
@@ -53,8 +56,21 @@ impl Failure {
             Failure::RedirectLoop => "redirect-loop",
             Failure::UnmatchedNotModified => "unmatched-304",
             Failure::TooLarge => "too-large",
+            Failure::Guard(_) => "guard",
             Failure::Shed => "shed",
             Failure::Internal => "internal",
+        }
+    }
+
+    /// The same for people, who want to know which guard it was.
+    pub fn told(self) -> &'static str {
+        match self {
+            Failure::Guard(Broken::MinBytes) => "guard:min_bytes",
+            Failure::Guard(Broken::MaxShrink) => "guard:max_shrink",
+            Failure::Guard(Broken::MustContain) => "guard:must_contain",
+            Failure::Guard(Broken::MustNotContain) => "guard:must_not_contain",
+            Failure::Guard(Broken::ContentType) => "guard:content_type",
+            other => other.as_str(),
         }
     }
 

@@ -36,6 +36,8 @@ pub enum NotStorable {
     ComponentWithoutRsc,
     /// A content coding that cannot be undone: it would reach clients that did not ask for it (semantics 47).
     Encoded,
+    /// A first version that breaks one of its route's guards (semantics 34).
+    Guard,
 }
 
 impl NotStorable {
@@ -54,6 +56,7 @@ impl NotStorable {
             NotStorable::HostLimit => "host-limit",
             NotStorable::ComponentWithoutRsc => "component-without-rsc",
             NotStorable::Encoded => "content-encoding",
+            NotStorable::Guard => "guard",
         }
     }
 }

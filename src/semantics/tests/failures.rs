@@ -1,10 +1,11 @@
 //! Why fills fail: names for metrics, and what a client is told when nothing stored can answer (semantics 27, 29).
 
+use semantics::guard::Broken;
 use semantics::settlement::Failure;
 use semantics::storability::NotStorable;
 use std::collections::HashSet;
 
-const FAILURES: [Failure; 13] = [
+const FAILURES: [Failure; 14] = [
     Failure::Connect,
     Failure::Timeout,
     Failure::Truncated,
@@ -15,6 +16,7 @@ const FAILURES: [Failure; 13] = [
     Failure::RedirectLoop,
     Failure::UnmatchedNotModified,
     Failure::TooLarge,
+    Failure::Guard(Broken::MinBytes),
     Failure::Shed,
     Failure::Internal,
     Failure::Status(302),
@@ -31,6 +33,7 @@ fn every_failure_has_a_label_and_a_status_for_the_client() {
         (Failure::Malformed, "malformed", 502, true),
         (Failure::Shed, "shed", 503, false),
         (Failure::RedirectLoop, "redirect-loop", 502, false),
+        (Failure::Guard(Broken::MustContain), "guard", 502, false),
         (Failure::Status(500), "status-5xx", 500, false),
         (Failure::Status(599), "status-5xx", 599, false),
         (Failure::Status(429), "status-4xx", 429, false),

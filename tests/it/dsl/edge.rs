@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -60,6 +60,10 @@ struct Said {
 }
 
 impl Said {
+    fn nothing() -> Said {
+        Said { text: Arc::default(), reader: None }
+    }
+
     fn by(mut pipe: impl Read + Send + 'static) -> Said {
         let text = Arc::new(Mutex::new(Vec::new()));
         let into = text.clone();
@@ -91,10 +95,19 @@ pub struct Larder {
     child: Child,
     out: Said,
     err: Said,
+    /// A stdout that nobody reads yet.
+    unread: Option<ChildStdout>,
 }
 
 impl Larder {
     pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Larder {
+        let mut larder = Larder::unread(arguments);
+        larder.read_on();
+        larder
+    }
+
+    /// With a stdout that nobody reads.
+    fn unread<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Larder {
         let mut child = Command::new(env!("CARGO_BIN_EXE_larder"))
             .args(arguments)
             .stdin(Stdio::null())
@@ -102,9 +115,16 @@ impl Larder {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let out = Said::by(child.stdout.take().unwrap());
         let err = Said::by(child.stderr.take().unwrap());
-        Larder { child, out, err }
+        let unread = child.stdout.take();
+        Larder { child, out: Said::nothing(), err, unread }
+    }
+
+    /// Somebody reads its stdout from now on.
+    pub fn read_on(&mut self) {
+        if let Some(pipe) = self.unread.take() {
+            self.out = Said::by(pipe);
+        }
     }
 
     pub fn stdout(&self) -> String {
@@ -169,7 +189,7 @@ impl Edge {
     }
 
     pub async fn in_front_of(url: &str) -> Edge {
-        Edge::launch(|listen, admin| {
+        Edge::launch(Larder::run, |listen, admin| {
             let (listen, admin) = (listen.to_string(), admin.to_string());
             let arguments = ["serve", "--origin", url, "--listen", &listen, "--admin", &admin];
             (arguments.map(str::to_owned).to_vec(), None)
@@ -179,22 +199,22 @@ impl Edge {
 
     /// With a configuration in which `{origin}`, `{listen}` and `{admin}` stand for the addresses.
     pub async fn with_config(origin: &Origin, yaml: &str) -> Edge {
-        Edge::launch(|listen, admin| {
-            let yaml = yaml
-                .replace("{origin}", &origin.url())
-                .replace("{listen}", &listen.to_string())
-                .replace("{admin}", &admin.to_string());
-            let file = Scratch::file("larder.yaml", &yaml);
-            (vec!["serve".to_owned(), "--config".to_owned(), file.path().to_owned()], Some(file))
-        })
-        .await
+        Edge::launch(Larder::run, configured(origin, yaml)).await
     }
 
-    async fn launch(arguments: impl Fn(SocketAddr, SocketAddr) -> (Vec<String>, Option<Scratch>)) -> Edge {
+    /// The same, with a stdout that nobody reads.
+    pub async fn unread(origin: &Origin, yaml: &str) -> Edge {
+        Edge::launch(Larder::unread, configured(origin, yaml)).await
+    }
+
+    async fn launch(
+        run: impl Fn(Vec<String>) -> Larder,
+        arguments: impl Fn(SocketAddr, SocketAddr) -> (Vec<String>, Option<Scratch>),
+    ) -> Edge {
         for _ in 0..5 {
             let ((front, listen), (back, admin)) = (reserve(), reserve());
             let (arguments, file) = arguments(listen, admin);
-            let larder = Larder::run(arguments);
+            let larder = run(arguments);
             let mut edge = Edge { larder, listen, admin, _ports: [front, back], _file: file };
             if edge.becomes_ready().await {
                 return edge;
@@ -279,6 +299,17 @@ impl Edge {
 
     pub async fn metric_reaches(&self, selector: &str, least: f64) {
         until(&format!("{selector} reaches {least}"), async || self.metric(selector).await >= least).await;
+    }
+}
+
+fn configured(origin: &Origin, yaml: &str) -> impl Fn(SocketAddr, SocketAddr) -> (Vec<String>, Option<Scratch>) {
+    move |listen, admin| {
+        let yaml = yaml
+            .replace("{origin}", &origin.url())
+            .replace("{listen}", &listen.to_string())
+            .replace("{admin}", &admin.to_string());
+        let file = Scratch::file("larder.yaml", &yaml);
+        (vec!["serve".to_owned(), "--config".to_owned(), file.path().to_owned()], Some(file))
     }
 }
 

@@ -8,9 +8,10 @@ use crate::invalidate::{Checked, Tags};
 use crate::origin::{Kind, OriginResponse};
 use crate::store::{Audience, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, SET_COOKIE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use semantics::freshness::{self, Times};
+use semantics::guard::{self, Broken};
 use semantics::policy::{OnUncacheable, SetCookie};
 use semantics::settlement::{Failure, may_be_empty};
 use semantics::storability::{self, NotStorable};
@@ -113,6 +114,11 @@ impl Job {
             let message = "the new version is empty";
             return Err(Ending::failed(Failed::plain(Failure::Empty, message, now)));
         }
+        let broken = self.broken_guard(response, &body);
+        if let (Some(broken), Some(_)) = (broken, &self.stored) {
+            let message = format!("the new version breaks the guard `{}`", broken.as_str());
+            return Err(Ending::failed(Failed::plain(Failure::Guard(broken), message, now)));
+        }
         // A byte-identical body is not stored twice (semantics 19).
         let body = match &self.stored {
             Some(stored) if stored.body == body => stored.body.clone(),
@@ -125,7 +131,9 @@ impl Job {
         let replaces = self.stored.is_some();
         let windows =
             freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times, replaces);
-        self.publish(&placed);
+        if broken.is_none() {
+            self.publish(&placed);
+        }
         let stored = Arc::new(StoredResponse {
             key: placed.key,
             head,
@@ -140,15 +148,32 @@ impl Job {
             variant: placed.variant.into_boxed_slice(),
             regeneration: Regeneration::default(),
         });
+        if let Some(broken) = broken {
+            return Err(Ending::Guarded(stored, broken));
+        }
         self.keep(placed.hash, &stored, &response.fields, windows);
         Ok(Landing::Stored(stored))
+    }
+
+    /// The guard of its route that a whole answer breaks (semantics 34), counted.
+    fn broken_guard(&self, response: &OriginResponse, body: &Bytes) -> Option<Broken> {
+        if !guard::applies_to(response.status) {
+            return None;
+        }
+        let content_type = response.fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        // A page may come back smaller than the words that it was gone.
+        let page = self.stored.as_ref().filter(|s| guard::applies_to(s.head.status()));
+        let replaces = page.map(|s| s.body.len());
+        let broken = guard::judge(&self.route.policy.guard, content_type, body, replaces).err()?;
+        self.engine.metrics.guard_rejected(&self.route.name, broken);
+        Some(broken)
     }
 
     /// What was written to while it was on the way is to be validated at once.
     fn written(&self) -> Written {
         match &self.stored {
+            _ if self.lead.was_written() => Written::at(self.engine.clock.now()),
             Some(stored) => stored.written.inherited(),
-            None if self.lead.was_written() => Written::at(self.engine.clock.now()),
             None => Written::default(),
         }
     }

@@ -4,8 +4,9 @@ use super::Job;
 use crate::failed::{Failed, SHARED_FOR};
 use crate::flight::Landing;
 use crate::guard::{Known, NOT_STORABLE_FOR, next_attempt};
-use crate::store::Standing;
+use crate::store::{Standing, StoredResponse};
 use semantics::Timestamp;
+use semantics::guard::Broken;
 use semantics::settlement::Failure;
 use semantics::storability::NotStorable;
 use std::sync::Arc;
@@ -50,6 +51,15 @@ impl Job {
     fn not_storable(mut self, reason: NotStorable) {
         self.note_not_storable(reason, false);
         self.lead.land(Landing::NotStorable(reason));
+    }
+
+    /// A first version breaks a guard: whoever waited for it shares it, and nobody after him (semantics 34).
+    pub(super) fn guarded(mut self, response: Arc<StoredResponse>, broken: Broken) {
+        if self.route.may_log(self.engine.clock.now()) {
+            tracing::warn!(route = %self.route.name, url = %self.request.url(), guard = broken.as_str(), "a first version breaks a guard of its route: it is delivered, and not stored");
+        }
+        self.note_not_storable(NotStorable::Guard, false);
+        self.lead.land(Landing::Guarded(response));
     }
 
     /// Found out by a personal visitor's own request.

@@ -28,6 +28,12 @@ pub(super) struct RouteReasonLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct RouteGuardLabels {
+    pub(super) route: Arc<str>,
+    pub(super) guard: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct OriginOutcomeLabels {
     pub(super) origin: Arc<str>,
     pub(super) kind: &'static str,

@@ -1,21 +1,29 @@
 //! The world of the engine's tests: an engine with a model origin behind it, in virtual time.
 
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, reason = "two test crates share this")]
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, reason = "three test crates share this")]
 
+mod asking;
+mod operator;
 mod origin;
 mod reply;
+mod rng;
 mod time;
 mod visitor;
 
+pub use asking::{Asking, HOST};
+pub use operator::{at, hard, routed, soft, tagged, under};
 pub use origin::{Asked, Feed, Held, ModelOrigin};
 pub use reply::{Act, Done, Reply, answer, page};
+pub use rng::Rng;
 pub use time::{TICK, Time};
 pub use visitor::{How, Reading, Seen, all};
 
 use engine::guard::GateSettings;
-use engine::{Engine, Metrics, OriginSettings, Route, store};
+use engine::invalidate::{Keeper, Volatile};
+use engine::{Engine, Metrics, OriginSettings, Route, RouteTags, store};
 use semantics::policy::Revalidate;
 use semantics::{Policy, Timestamp};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -31,6 +39,10 @@ pub struct Setup {
     pub passed_idle: Duration,
     /// Path prefixes and their policies; the first that fits counts, and what fits none is header-driven.
     pub routes: Vec<(String, Policy)>,
+    /// The tags that such a route gives to its pages, by the same prefixes.
+    pub tags: HashMap<String, RouteTags>,
+    /// Where invalidations are kept.
+    pub keeper: Box<dyn Keeper>,
 }
 
 impl Default for Setup {
@@ -46,6 +58,8 @@ impl Default for Setup {
             between_bytes: secs(5),
             passed_idle: secs(60),
             routes: vec![("/isr/".to_owned(), every), ("/short/".to_owned(), short)],
+            tags: HashMap::new(),
+            keeper: Box::new(Volatile),
         }
     }
 }
@@ -70,13 +84,17 @@ impl World {
         World::with(setup)
     }
 
-    pub fn with(setup: Setup) -> World {
+    pub fn with(mut setup: Setup) -> World {
         let time = Time::start();
         let origin = Arc::new(ModelOrigin::new(time.clone()));
         let metrics = Arc::new(Metrics::new("test"));
         let mut routes: Vec<(String, Arc<Route>)> = Vec::new();
         for (prefix, policy) in setup.routes {
             let route = Route::new(&prefix, policy, 0, &metrics);
+            let route = match setup.tags.remove(&prefix) {
+                Some(tags) => route.tagged(tags),
+                None => route,
+            };
             routes.push((prefix, Arc::new(route)));
         }
         routes.push((String::new(), Arc::new(Route::new("rest", Policy::header_driven(), 0, &metrics))));
@@ -93,7 +111,7 @@ impl World {
             store: store::Settings { max_size: setup.max_size, max_object: setup.max_object },
             origins: vec![limits],
             seed: 7,
-            keeper: Box::new(engine::invalidate::Volatile),
+            keeper: setup.keeper,
         };
         let engine = Engine::new(settings, origin.clone(), metrics, time.clock.clone());
         World { engine, origin, time, routes: Arc::new(routes) }

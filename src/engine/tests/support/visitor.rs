@@ -1,21 +1,20 @@
 //! A visitor: asks as the proxy would on his behalf, reads to the end, and tells what he saw.
 
 use super::World;
+use super::asking::{Asking, HOST};
 use super::time::Time;
 use bytes::Bytes;
 use engine::flight::Watcher;
 use engine::origin::{Kind, Origin, OriginRequest};
 use engine::store::{Head, StoredResponse};
-use engine::{Answer, Probe, Step, Visit, keyed_query};
+use engine::{Answer, Probe, Step};
 use http::{HeaderName, HeaderValue};
 use semantics::settlement::Failure;
-use semantics::{CacheStatus, Facts, Field, Forward, Method, Outcome, Request, Scheme, Timestamp, decision};
+use semantics::{CacheStatus, Field, Forward, Outcome, Scheme, Timestamp, decision};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-
-pub const HOST: &str = "example.test";
 
 /// Nobody waits longer than this, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -136,8 +135,12 @@ pub async fn all(visits: Vec<JoinHandle<Seen>>) -> Vec<Seen> {
 
 type Fields = Vec<(String, String)>;
 
-fn owned(fields: &[(&str, &str)]) -> Fields {
+pub(super) fn owned(fields: &[(&str, &str)]) -> Fields {
     fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+}
+
+pub(super) fn lines(fields: &[(String, String)]) -> Vec<Field<'_>> {
+    fields.iter().map(|(n, v)| Field { name: n, value: v.as_bytes() }).collect()
 }
 
 impl World {
@@ -175,24 +178,22 @@ impl World {
 
     async fn ask(&self, target: &str, fields: &[(String, String)]) -> Answer {
         let now = self.time.sync();
-        let lines: Vec<Field<'_>> = fields.iter().map(|(n, v)| Field { name: n, value: v.as_bytes() }).collect();
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        let request = Request { method: Method::Get, scheme: Scheme::Http, host: HOST, path, query, fields: &lines };
-        let facts = Facts::of(&lines);
-        let route = self.route(path);
-        if let Err(why) = decision::admit(&request, &facts, &route.policy) {
+        let lines = lines(fields);
+        let asking = self.asking(target, &lines);
+        if let Err(why) = decision::admit(&asking.request, &asking.facts, &asking.route.policy) {
             return Answer::Pass(why, None);
         }
-        let query = keyed_query(&request, &facts, &route.policy);
-        let mut key = Vec::new();
-        let hash = self.engine.key(&request, &facts, &route.policy, query.as_deref(), &mut key);
-        let visit = Visit { request: &request, facts: &facts, route, query: query.as_deref(), key: &key, hash };
+        let visit = asking.visit();
         match self.engine.begin(&visit, now) {
             Step::Serve(served) => Answer::Served(served),
             Step::Pass(why) => Answer::Pass(why, None),
             Step::Unsatisfiable => Answer::Unsatisfiable,
             Step::Wait => self.engine.answer(&visit).await,
         }
+    }
+
+    pub(super) fn asking<'a>(&'a self, target: &'a str, fields: &'a [Field<'a>]) -> Asking<'a> {
+        Asking::new(&self.engine, self.route(target), target, fields)
     }
 
     async fn read(&self, target: &str, fields: &[(String, String)], answer: Answer) -> Seen {
@@ -244,7 +245,7 @@ impl World {
         let request = OriginRequest {
             origin: 0,
             kind: Kind::Pass,
-            host: HOST.to_owned(),
+            host: fields.iter().find(|(n, _)| n == "host").map_or(HOST, |(_, v)| v.as_str()).to_owned(),
             scheme: Scheme::Http,
             target: target.to_owned(),
             fields: fields.iter().map(line).collect(),

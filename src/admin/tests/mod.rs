@@ -1,0 +1,4 @@
+mod auth;
+mod body;
+mod query;
+mod words;

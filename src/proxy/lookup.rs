@@ -1,0 +1,92 @@
+//! A look at the cache from the side, as a visit would find it: for operators, and for what an unsafe method leaves behind.
+
+use super::site::Site;
+use engine::{Failed, Regenerated, Route, Visit, keyed_query};
+use semantics::{Facts, Field, Forward, Method, Request, Scheme, decision};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A GET that is only thought of.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub scheme: Scheme,
+    /// `None`: the site's first host.
+    pub host: Option<&'a str>,
+    /// As a client would send it.
+    pub path: &'a str,
+    pub query: Option<&'a str>,
+    pub fields: &'a [Field<'a>],
+}
+
+/// The host is none of ours (`hosts`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownHost;
+
+/// Why a page was not regenerated.
+#[derive(Clone, Debug)]
+pub enum RegenerateError {
+    UnknownHost,
+    /// Requests for it do not go through the cache.
+    Passed(Forward),
+    Failed(Arc<Failed>),
+}
+
+struct Looked<'a> {
+    request: Request<'a>,
+    facts: Facts<'a>,
+    route: &'a Arc<Route>,
+    query: Option<Cow<'a, str>>,
+    key: Vec<u8>,
+    hash: engine::store::KeyHash,
+}
+
+impl Looked<'_> {
+    fn visit(&self) -> Visit<'_> {
+        Visit {
+            request: &self.request,
+            facts: &self.facts,
+            route: self.route,
+            query: self.query.as_deref(),
+            key: &self.key,
+            hash: self.hash,
+        }
+    }
+}
+
+impl Site {
+    /// Calls `then` with the visit that this request would be.
+    ///
+    /// # Errors
+    /// The host is none of ours.
+    pub fn with_visit<T>(&self, asked: &Asked<'_>, then: impl FnOnce(&Visit<'_>) -> T) -> Result<T, UnknownHost> {
+        let host = self.host_of(asked).ok_or(UnknownHost)?;
+        Ok(then(&self.look_up(&host, asked).visit()))
+    }
+
+    /// Renders a page now, and returns when it is stored.
+    ///
+    /// # Errors
+    /// Why it could not be; what is stored stays.
+    pub async fn regenerate(&self, asked: &Asked<'_>) -> Result<Regenerated, RegenerateError> {
+        let host = self.host_of(asked).ok_or(RegenerateError::UnknownHost)?;
+        let looked = self.look_up(&host, asked);
+        decision::admit(&looked.request, &looked.facts, &looked.route.policy).map_err(RegenerateError::Passed)?;
+        self.engine.regenerate(&looked.visit()).await.map_err(RegenerateError::Failed)
+    }
+
+    fn host_of<'a>(&'a self, asked: &'a Asked<'_>) -> Option<Cow<'a, str>> {
+        let first = || self.hosts.sites.first().and_then(|site| site.first()).map(String::as_str);
+        self.hosts.canonical(asked.host.or_else(first), asked.scheme)
+    }
+
+    fn look_up<'a>(&'a self, host: &'a str, asked: &'a Asked<'a>) -> Looked<'a> {
+        let Asked { scheme, path, query, fields, .. } = *asked;
+        let request = Request { method: Method::Get, scheme, host, path, query, fields };
+        let facts = Facts::of(fields);
+        let route = self.routes.find("GET", host, path);
+        let query = keyed_query(&request, &facts, &route.policy);
+        let mut key = Vec::new();
+        let hash = self.engine.key(&request, &facts, &route.policy, query.as_deref(), &mut key);
+        Looked { request, facts, route, query, key, hash }
+    }
+}
