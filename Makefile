@@ -24,11 +24,12 @@ demo: setup
 	cargo build --release --bin larder
 	$(RELEASE) demo --port $(PORT)
 
-# Formatting, lints, every fast test, and the real Next.js app. About 10 minutes from nothing on two cores.
+# Formatting, lints, every fast test, and real Next.js and Nuxt apps. About 10 minutes from nothing on two cores.
 test: setup-test check
 	cargo test --workspace
 	cargo build --bin larder
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/nextjs.test.mjs
+	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nuxt/nuxt.test.mjs
 
 check: setup
 	cargo fmt --all --check

@@ -1,20 +1,25 @@
 //! Composition: from a configuration to a running Larder, and from a signal to its end.
 
+mod reload;
+mod site;
+
 use crate::access::{self, AccessLog};
-use crate::admin::{Admin, Call, Face, Scope, Token, Tokens};
-use crate::config::{self, Config};
+use crate::admin::{Admin, Call, Face};
+use crate::config::Config;
+use crate::origin::Client;
 use crate::origin::forwarding::Identity;
-use crate::origin::{self, Client, Concurrency};
-use crate::proxy::{
-    Hosts, KnownHosts, Listener, Matcher, Passed, PassedGate, Routes, Site, TagTemplate, Trust, bind, tags_of,
-};
+use crate::proxy::{Listener, Passed, bind};
 use crate::service;
-use engine::guard::GateSettings;
-use engine::{Clock, Engine, Metrics, OriginSettings, Route};
+use arc_swap::ArcSwap;
+use engine::{Clock, Metrics};
+use parking_lot::Mutex;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use std::hash::{BuildHasher, Hasher};
+use reload::Reloading;
+use site::Foundations;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
@@ -36,17 +41,16 @@ impl std::error::Error for CannotRun {}
 pub struct App {
     listener: Arc<Listener>,
     admin: Arc<Admin>,
-    generated_token: Option<String>,
+    reloading: Arc<Reloading>,
     shutdown: watch::Sender<bool>,
-    drain: std::time::Duration,
 }
 
 impl App {
-    /// Binds every address, then starts. Nothing runs if one of them cannot be had.
+    /// Binds every address, then starts. Nothing runs if one of them cannot be had. `file`: what a reload reads.
     ///
     /// # Errors
     /// Names the address and what the system says of it.
-    pub async fn start(config: Config) -> Result<App, CannotRun> {
+    pub async fn start(config: Config, file: Option<&Path>) -> Result<App, CannotRun> {
         let fronts = config.listeners.iter().map(|a| listen(*a, "listen")).collect::<Result<Vec<_>, _>>()?;
         let admin_socket = listen(config.admin.listen, "admin.listen")?;
         let metrics_socket = config.metrics_listen.map(|a| listen(a, "metrics.listen")).transpose()?;
@@ -59,17 +63,30 @@ impl App {
         let access = access_log(&config.access, &clock, &metrics)?;
         let identity = Identity::new(seed);
         let client = Arc::new(Client::new(&config.origins, identity.clone(), &clock, &metrics).await);
-        let site = Arc::new(site(&config, &client, identity, access, clock, metrics, seed));
+        let (origins, memory_max, started) = (client.origins().to_vec(), config.store.max_size, clock.now());
+        let address = admin_socket.local_addr().unwrap_or(config.admin.listen);
+        let tokens = Arc::new(ArcSwap::from_pointee(site::tokens(&config.admin, generated_token.as_deref())));
+        let foundations = Foundations { client, identity, access, clock, metrics, seed };
+        let current = Arc::new(ArcSwap::from_pointee(site::first(&config, foundations)));
+        let reloading = Arc::new(Reloading {
+            file: file.map(Path::to_owned),
+            current: current.clone(),
+            tokens: tokens.clone(),
+            generated: generated_token,
+            running: Mutex::new(config),
+        });
+        let reload = reloading.clone();
         let admin = Arc::new(Admin {
-            site: site.clone(),
-            origins: client.origins().to_vec(),
+            current: current.clone(),
+            reload: Box::new(move || reload.reload()),
+            origins: origins.clone(),
             listening,
-            address: admin_socket.local_addr().unwrap_or(config.admin.listen),
-            tokens: tokens(&config.admin, generated_token.as_deref()),
+            address,
+            tokens,
             process: u64::from_ne_bytes(random()?),
             ready: AtomicBool::new(false),
-            started: site.engine.clock.now(),
-            memory_max: config.store.max_size,
+            started,
+            memory_max,
         });
         serve_admin(&admin, admin_socket, Face::Admin);
         if let Some(socket) = metrics_socket {
@@ -78,10 +95,10 @@ impl App {
         let (shutdown, watch) = watch::channel(false);
         // One retry is ours to decide (fail_to_connect); pingora's own default is 16.
         let conf = Arc::new(ServerConf { max_retries: 2, ..ServerConf::default() });
-        let proxy = Arc::new(http_proxy(&conf, Passed::new(site.clone(), client.origins().to_vec())));
-        let listener = Listener::start(site, proxy, watch, fronts);
+        let proxy = Arc::new(http_proxy(&conf, Passed::new(origins)));
+        let listener = Listener::start(current, proxy, watch, fronts);
         admin.ready.store(true, Ordering::Relaxed);
-        Ok(App { listener, admin, generated_token, shutdown, drain: config.drain })
+        Ok(App { listener, admin, reloading, shutdown })
     }
 
     /// Where clients are served.
@@ -91,25 +108,31 @@ impl App {
 
     /// The admin token that was made because the configuration has none.
     pub fn generated_token(&self) -> Option<&str> {
-        self.generated_token.as_deref()
+        self.reloading.generated.as_deref()
     }
 
     /// Stops accepting, lets running requests end, and returns as soon as none is left.
     pub async fn stop(&self) {
         let _ = self.shutdown.send(true);
-        self.listener.drain(self.drain).await;
+        self.listener.drain(self.reloading.drain()).await;
+    }
+
+    /// Reads the configuration again. What came of it is logged and counted.
+    pub fn reload(&self) {
+        // Others go on meanwhile on other threads.
+        let _ = tokio::task::block_in_place(|| self.reloading.reload());
     }
 
     /// Opens the access log's file anew, after it was moved away.
     pub fn reopen_logs(&self) {
-        self.admin.site.access.reopen();
+        self.admin.current.load().access.reopen();
     }
 }
 
 impl Drop for App {
     /// However Larder leaves: what was logged is written, if that takes no longer than a moment.
     fn drop(&mut self) {
-        self.admin.site.access.flush();
+        self.admin.current.load().access.flush();
     }
 }
 
@@ -138,70 +161,6 @@ fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, CannotRun> {
     })
 }
 
-fn site(
-    config: &Config,
-    client: &Arc<Client>,
-    identity: Identity,
-    access: AccessLog,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-    seed: u64,
-) -> Site {
-    let settings = engine::Settings {
-        deployment: "default".to_owned(),
-        store: config.store,
-        origins: config.origins.iter().map(origin_settings).collect(),
-        seed,
-        keeper: Box::new(engine::invalidate::Volatile),
-    };
-    let routes = config.routes.iter().map(|r| {
-        let route = Route::new(&r.name, r.policy.clone(), r.origin, &metrics);
-        (r.matcher.clone(), Arc::new(tagged(route, &r.matcher, &r.tags)))
-    });
-    let routes = Routes {
-        routes: routes.collect(),
-        unmatched: Arc::new(tagged(
-            Route::new("unmatched", config.unmatched.clone(), 0, &metrics),
-            &Matcher::default(),
-            &config.unmatched_tags,
-        )),
-    };
-    let fallback = config.origins.first().and_then(|o| o.servers.first()).map(origin::ServerSettings::authority);
-    Site {
-        engine: Engine::new(settings, client.clone(), metrics, clock),
-        routes,
-        hosts: Hosts { sites: config.hosts.clone(), fallback: fallback.unwrap_or_default() },
-        trust: Trust { proxies: config.trusted_proxies.clone() },
-        limits: config.limits,
-        identity,
-        gate: PassedGate::new(config.origins.iter().map(|o| &o.passed)),
-        draining: AtomicBool::new(false),
-        known_hosts: KnownHosts::default(),
-        may_purge: config.admin.purge_from.clone(),
-        access,
-    }
-}
-
-fn tagged(route: Route, matcher: &Matcher, templates: &[TagTemplate]) -> Route {
-    if templates.is_empty() {
-        return route;
-    }
-    let (matcher, templates) = (matcher.clone(), templates.to_vec());
-    route.tagged(Box::new(move |path| tags_of(&matcher, &templates, path)))
-}
-
-fn origin_settings(origin: &origin::Settings) -> OriginSettings {
-    let gate = |c: Concurrency| GateSettings { max_concurrent: c.max_concurrent, queue: c.queue };
-    OriginSettings {
-        name: Arc::from(origin.name.as_str()),
-        renders: gate(origin.renders),
-        refreshes: gate(origin.refreshes),
-        total: origin.timeouts.total,
-        between_bytes: origin.timeouts.between_bytes,
-        passed_idle: origin.passed.idle,
-    }
-}
-
 fn serve_admin(admin: &Arc<Admin>, socket: TcpListener, face: Face) {
     let (gate, desk) = (admin.clone(), admin.clone());
     let admit = move |request: &service::Request| gate.admit(face, request);
@@ -210,20 +169,6 @@ fn serve_admin(admin: &Arc<Admin>, socket: TcpListener, face: Face) {
         async move { admin.answer(call, &request).await }
     };
     tokio::spawn(service::run(socket, admit, answer));
-}
-
-/// The token that may do everything, whoever made it, and those that may do less.
-fn tokens(settings: &config::Admin, generated: Option<&str>) -> Tokens {
-    let full = settings.token.as_deref().or(generated);
-    let full = full.map(|token| Token { secret: token.to_owned(), scope: Scope::Full });
-    let lesser = settings.tokens.iter().map(|scoped| {
-        let scope = match scoped.scope {
-            config::Scope::Revalidate => Scope::Revalidate,
-            config::Scope::Read => Scope::Read,
-        };
-        Token { secret: scoped.token.clone(), scope }
-    });
-    Tokens::new(full.into_iter().chain(lesser).collect())
 }
 
 /// 32 hexadecimal digits.

@@ -82,7 +82,7 @@ impl Regeneration {
 
 pub(super) async fn entries(admin: &Admin, request: &Request) -> Result<Response, Problem> {
     let asked = Asked::read(request.query.as_deref(), admin.process)?;
-    let engine = &admin.site.engine;
+    let engine = &admin.site().engine;
     let listing = engine.entries(&asked.filter, asked.after, asked.limit).await;
     let now = engine.clock.now();
     Ok(json(&Entries {

@@ -11,7 +11,7 @@ use super::Admin;
 use super::entries::{Entry, Regeneration};
 use super::problem::{Problem, json};
 use super::stats::OriginState;
-use crate::proxy::{self, UnknownHost};
+use crate::proxy::{self, Site, UnknownHost};
 use crate::service::{Request, Response};
 use engine::inspect::{Inspection, InvalidatedBy};
 use engine::{Route, Visit, keyed_query};
@@ -97,7 +97,7 @@ struct BackOff {
 pub(super) async fn explain(admin: &Admin, request: &Request) -> Result<Response, Problem> {
     let asked = Asked::read(request.query.as_deref())?;
     let mut explained = explained(admin, &asked)?;
-    if asked.host.is_none() && admin.site.hosts.sites.is_empty() && explained.stored.is_none() {
+    if asked.host.is_none() && admin.site().hosts.sites.is_empty() && explained.stored.is_none() {
         explained.advice.extend(stored_elsewhere(admin, &asked).await);
     }
     Ok(json(&explained))
@@ -112,13 +112,13 @@ fn explained(admin: &Admin, asked: &Asked) -> Result<Explained, Problem> {
         query: asked.query.as_deref(),
         fields: &fields,
     };
-    let site = &admin.site;
-    match site.with_visit(&visit, |visit| of_method(admin, asked, visit)) {
+    let site = admin.site();
+    match site.with_visit(&visit, |visit| of_method(admin, &site, asked, visit)) {
         Ok(explained) => Ok(explained),
         Err(UnknownHost) => {
             // What the path would be on a host that is served, and that this one is not.
             let elsewhere = proxy::Asked { host: None, ..visit };
-            let explained = site.with_visit(&elsewhere, |visit| of_method(admin, asked, visit));
+            let explained = site.with_visit(&elsewhere, |visit| of_method(admin, &site, asked, visit));
             explained.map(|explained| refused(explained, asked)).map_err(|UnknownHost| {
                 Problem::unprocessable("`url` has a host that is none of `hosts`, and none of them can be asked for")
             })
@@ -127,23 +127,22 @@ fn explained(admin: &Admin, asked: &Asked) -> Result<Explained, Problem> {
 }
 
 /// The look-up is of a GET. A HEAD is answered from the same entry (RFC 9110, 9.3.2), but a route may be for GET alone.
-fn of_method(admin: &Admin, asked: &Asked, visit: &Visit<'_>) -> Explained {
-    let site = &admin.site;
+fn of_method(admin: &Admin, site: &Site, asked: &Asked, visit: &Visit<'_>) -> Explained {
     let route = site.routes.find(asked.method.as_str(), visit.request.host, visit.request.path);
     if Arc::ptr_eq(route, visit.route) {
-        return of_visit(admin, visit);
+        return of_visit(admin, site, visit);
     }
     let request = semantics::Request { method: Method::of(asked.method.as_str()), ..*visit.request };
     let query = keyed_query(&request, visit.facts, &route.policy);
     let mut key = Vec::new();
     let hash = site.engine.key(&request, visit.facts, &route.policy, query.as_deref(), &mut key);
     let facts = visit.facts;
-    of_visit(admin, &Visit { request: &request, facts, route, query: query.as_deref(), key: &key, hash })
+    of_visit(admin, site, &Visit { request: &request, facts, route, query: query.as_deref(), key: &key, hash })
 }
 
-fn of_visit(admin: &Admin, visit: &Visit<'_>) -> Explained {
-    let now = admin.site.engine.clock.now();
-    let inspection = admin.site.engine.inspect(visit, now);
+fn of_visit(admin: &Admin, site: &Site, visit: &Visit<'_>) -> Explained {
+    let now = site.engine.clock.now();
+    let inspection = site.engine.inspect(visit, now);
     let nowhere = || OriginState { name: String::new(), servers: Vec::new() };
     let origin = admin.origins.get(visit.route.origin).map_or_else(nowhere, |upstream| OriginState::of(upstream));
     let dropped = dropped_query(visit.request.query, visit.query);
@@ -153,8 +152,8 @@ fn of_visit(admin: &Admin, visit: &Visit<'_>) -> Explained {
         decision: decide(visit, &inspection, now),
         origin: &origin,
         dropped: &dropped,
-        skipped: skipped(admin, visit),
-        unmatched: Arc::ptr_eq(visit.route, &admin.site.routes.unmatched),
+        skipped: skipped(site, visit),
+        unmatched: Arc::ptr_eq(visit.route, &site.routes.unmatched),
     };
     let (summary, advice) = (seen.summary(), seen.advice());
     let decision = Decided { action: seen.action(), cache_status: without_name(&seen.cache_status()), why: seen.why() };
@@ -257,9 +256,9 @@ fn refused(explained: Explained, asked: &Asked) -> Explained {
 }
 
 /// A route with a window whose pattern matches before the one that was found: such a path is not for it.
-fn skipped<'a>(admin: &'a Admin, visit: &Visit<'_>) -> Option<&'a str> {
+fn skipped<'a>(site: &'a Site, visit: &Visit<'_>) -> Option<&'a str> {
     let request = visit.request;
-    let before = admin.site.routes.routes.iter().take_while(|(_, route)| !Arc::ptr_eq(route, visit.route));
+    let before = site.routes.routes.iter().take_while(|(_, route)| !Arc::ptr_eq(route, visit.route));
     let method = if request.method == Method::Head { "HEAD" } else { "GET" };
     let mut fits = before.filter(|(matcher, _)| matcher.matches(method, request.host, request.path));
     fits.next().map(|(_, route)| &*route.name)
@@ -267,7 +266,7 @@ fn skipped<'a>(admin: &'a Admin, visit: &Visit<'_>) -> Option<&'a str> {
 
 /// Without `hosts`, pages are stored under whatever name visitors use: a path alone may mean another one.
 async fn stored_elsewhere(admin: &Admin, asked: &Asked) -> Option<String> {
-    let there = admin.site.engine.stored_at(None, &asked.path, 1).await;
+    let there = admin.site().engine.stored_at(None, &asked.path, 1).await;
     let stored = there.first()?;
     let url = key::read(&stored.key, !stored.variant.is_empty())?.url();
     Some(format!("The path is stored under another host: ask for `{url}`."))

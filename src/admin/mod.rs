@@ -7,15 +7,18 @@ mod entries;
 mod explain;
 mod problem;
 mod query;
+mod reload;
 mod revalidate;
 mod stats;
 mod status;
 
 pub use auth::{Scope, Token, Tokens};
+pub use reload::{ConfigFault, NotReloaded, Reload, Reloaded};
 
 use crate::origin::Upstream;
-use crate::proxy::Site;
+use crate::proxy::{Current, Site};
 use crate::service::{Request, Response};
+use arc_swap::ArcSwap;
 use engine::metrics::Totals;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
@@ -28,13 +31,15 @@ use std::time::Duration;
 
 /// What the admin address tells of.
 pub struct Admin {
-    pub site: Arc<Site>,
+    pub current: Current,
+    /// Reads the configuration again.
+    pub reload: Reload,
     pub origins: Vec<Arc<Upstream>>,
     /// Where clients are served.
     pub listening: Vec<SocketAddr>,
     /// Where operators are.
     pub address: SocketAddr,
-    pub tokens: Tokens,
+    pub tokens: Arc<ArcSwap<Tokens>>,
     /// A number of this process: a cursor that another one gave leads nowhere here.
     pub process: u64,
     pub ready: AtomicBool,
@@ -79,6 +84,7 @@ pub enum Api {
     Entries,
     Explain,
     Stats,
+    Reload,
     Deployments,
     Activate,
 }
@@ -109,6 +115,7 @@ impl Api {
             "entries" => Some(Api::Entries),
             "explain" => Some(Api::Explain),
             "stats" => Some(Api::Stats),
+            "reload" => Some(Api::Reload),
             "deployments" => Some(Api::Deployments),
             other => {
                 let id = other.strip_prefix("deployments/")?.strip_suffix("/activate")?;
@@ -121,7 +128,7 @@ impl Api {
     fn only_reads(self) -> bool {
         match self {
             Api::Entries | Api::Explain | Api::Stats | Api::Deployments => true,
-            Api::Revalidate | Api::Tags | Api::Activate => false,
+            Api::Revalidate | Api::Tags | Api::Reload | Api::Activate => false,
         }
     }
 }
@@ -151,7 +158,7 @@ impl Admin {
 
     fn admit_to_api(&self, request: &Request) -> Result<Api, Problem> {
         auth::at_home(self.address, &request.fields)?;
-        let scope = self.tokens.scope_of(&request.fields).ok_or_else(|| {
+        let scope = self.tokens.load().scope_of(&request.fields).ok_or_else(|| {
             let detail = "no token that is known: send `Authorization: Bearer TOKEN` with `admin.token`, or with the one \
                           that was printed at the start";
             Problem::new(StatusCode::UNAUTHORIZED, detail).with_field("www-authenticate", "Bearer")
@@ -194,6 +201,7 @@ impl Admin {
             Api::Entries => entries::entries(self, request).await,
             Api::Explain => explain::explain(self, request).await,
             Api::Stats => stats::stats(self, request),
+            Api::Reload => reload::reload(self, request).await,
             Api::Deployments | Api::Activate => {
                 let detail = "deployments are not available in this version: all entries are of `default`";
                 Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail))
@@ -207,7 +215,7 @@ impl Admin {
             Open::Readiness => self.readiness(),
             Open::Metrics => {
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                Response::new(StatusCode::OK, kind, self.site.engine.render_metrics())
+                Response::new(StatusCode::OK, kind, self.site().engine.render_metrics())
             }
             Open::Status => Response::new(StatusCode::OK, "text/html; charset=utf-8", status::page(self))
                 .with("content-security-policy", CONTENT_POLICY)
@@ -219,7 +227,7 @@ impl Admin {
     }
 
     fn readiness(&self) -> Response {
-        if self.site.draining.load(Ordering::Relaxed) {
+        if self.site().draining.load(Ordering::Relaxed) {
             return Response::text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
         }
         if !self.ready.load(Ordering::Relaxed) {
@@ -228,13 +236,18 @@ impl Admin {
         Response::text(StatusCode::OK, "ready\n")
     }
 
+    /// As it is configured at present.
+    fn site(&self) -> Arc<Site> {
+        self.current.load_full()
+    }
+
     fn totals(&self) -> Totals {
-        let routes: Vec<_> = self.site.routes.all().map(|r| r.metrics.clone()).collect();
-        self.site.engine.metrics.totals(&routes)
+        let routes: Vec<_> = self.site().routes.all().map(|r| r.metrics.clone()).collect();
+        self.site().engine.metrics.totals(&routes)
     }
 
     fn uptime(&self) -> Duration {
-        self.site.engine.clock.now().since(self.started)
+        self.site().engine.clock.now().since(self.started)
     }
 }
 

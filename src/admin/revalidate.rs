@@ -64,9 +64,10 @@ pub(super) async fn revalidate(admin: &Admin, request: &Request) -> Result<Respo
     Query::parse(request.query.as_deref())?.end(&[])?;
     let asked: Asked = body::read(request)?;
     asked.check()?;
-    let host = body::host(&admin.site, asked.host.as_deref())?;
+    let site = admin.site();
+    let host = body::host(&site, asked.host.as_deref())?;
     let all = asked.invalidations(host.as_deref())?;
-    let engine = &admin.site.engine;
+    let engine = &site.engine;
     // Before: what is invalidated hard is not there any more.
     let matched = if asked.count { Some(engine.count_matching(&all).await) } else { None };
     let epoch = engine.invalidate(&all).map_err(|error| {
@@ -75,7 +76,7 @@ pub(super) async fn revalidate(admin: &Admin, request: &Request) -> Result<Respo
     if !asked.regenerate {
         return Ok(json(&Done { epoch, matched, regenerated: None }));
     }
-    let (regenerated, failed) = regenerate(&admin.site, &asked.paths, host.as_deref()).await;
+    let (regenerated, failed) = regenerate(&site, &asked.paths, host.as_deref()).await;
     if failed.is_empty() {
         return Ok(json(&Done { epoch, matched, regenerated: Some(regenerated) }));
     }
@@ -246,8 +247,9 @@ pub(super) fn add_tags(admin: &Admin, request: &Request) -> Result<Response, Pro
     for (i, tag) in asked.tags.iter().enumerate() {
         check_tag(tag, &format!("tags[{i}]"))?;
     }
-    let host = body::host(&admin.site, asked.host.as_deref())?;
-    let added = admin.site.engine.add_tags(host.as_deref(), &path, &asked.tags);
+    let site = admin.site();
+    let host = body::host(&site, asked.host.as_deref())?;
+    let added = site.engine.add_tags(host.as_deref(), &path, &asked.tags);
     let tags = added.map_err(|refused| match refused {
         TagsRefused::TooManyOnPath => Problem::unprocessable(format!(
             "with these, `{path}` would have more than {} tags that were posted: tag what several pages share instead",

@@ -70,7 +70,7 @@ impl OriginState {
 
 pub(super) fn stats(admin: &Admin, request: &Request) -> Result<Response, Problem> {
     Query::parse(request.query.as_deref())?.end(&[])?;
-    let engine = &admin.site.engine;
+    let engine = &admin.site().engine;
     let totals = admin.totals();
     let count = |outcome: Outcome| totals.requests[outcome as usize];
     let Usage { bytes, entries, evictions } = engine.usage();

@@ -8,7 +8,7 @@ use semantics::Outcome;
 const STATUS: &str = include_str!("status.html");
 
 pub(super) fn page(admin: &Admin) -> String {
-    let engine = &admin.site.engine;
+    let engine = &admin.site().engine;
     let totals = admin.totals();
     let count = |outcome: Outcome| totals.requests[outcome as usize];
     let all: u64 = totals.requests.iter().sum();

@@ -52,7 +52,7 @@ async fn demo(port: u16) -> Result<(), CannotRun> {
         async move { origin.answer(request).await }
     };
     tokio::spawn(service::run(socket, |_| Ok(()), answer));
-    let app = App::start(config).await?;
+    let app = App::start(config, None).await?;
     let (site, admin, behind) = (local(port), local(port + 1), local(last));
     let token = app.generated_token().unwrap_or("TOKEN");
     println!(

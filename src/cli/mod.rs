@@ -110,7 +110,7 @@ fn serve(args: &ServeArgs) -> ExitCode {
         (None, None) => return mistake("`larder serve` needs --config FILE or --origin URL"),
     };
     match loaded {
-        Ok(config) => serve::run(config),
+        Ok(config) => serve::run(config, args.config.as_deref()),
         Err(faults) => report(&faults),
     }
 }

@@ -4,23 +4,24 @@ use super::cannot_run;
 use crate::app::App;
 use crate::config::{Config, LogFormat, Logging};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-pub(super) fn run(config: Config) -> ExitCode {
+pub(super) fn run(config: Config, file: Option<&Path>) -> ExitCode {
     log_to_stderr(&config.logging);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(config.threads).enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(serve(config)),
+        Ok(runtime) => runtime.block_on(serve(config, file)),
         Err(error) => cannot_run(&error),
     }
 }
 
-async fn serve(config: Config) -> ExitCode {
+async fn serve(config: Config, file: Option<&Path>) -> ExitCode {
     let (admin, format) = (config.admin.listen, config.logging.format);
     let origins: Vec<String> = config.origins.iter().map(|o| o.name.clone()).collect();
-    let app = match App::start(config).await {
+    let app = match App::start(config, file).await {
         Ok(app) => app,
         Err(error) => return cannot_run(&error),
     };
@@ -59,7 +60,7 @@ pub(super) async fn wait_and_stop(app: &App) -> std::io::Result<()> {
             _ = term.recv() => break,
             _ = interrupt.recv() => break,
             _ = rotated.recv() => app.reopen_logs(),
-            _ = hangup.recv() => tracing::warn!("SIGHUP: reloading is not available in this version; the configuration stays as it is"),
+            _ = hangup.recv() => app.reload(),
         }
     }
     tracing::info!("leaving: requests that run are finished first");

@@ -10,9 +10,10 @@ use super::head::{self, Framing, Refusal};
 use super::loan::{Loan, Reading};
 use super::registry::Ticket;
 use super::road::{self, Ended, Scratch};
-use super::site::{Handover, Site};
+use super::site::{Current, Handover, Site};
 use super::synthetic::Own;
 use crate::access::Line;
+use arc_swap::Cache;
 use bytes::{Buf, BytesMut};
 use http::StatusCode;
 use pingora::apps::HttpServerApp;
@@ -30,7 +31,7 @@ use tokio::time::timeout;
 
 /// What every connection shares.
 pub(super) struct Door {
-    pub(super) site: Arc<Site>,
+    pub(super) site: Current,
     pub(super) proxy: Arc<HttpProxy<Passed>>,
     pub(super) shutdown: ShutdownWatch,
 }
@@ -49,25 +50,28 @@ enum Arrived {
 pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAddr, ticket: Ticket) {
     let mut buffer = BytesMut::with_capacity(BUFFER);
     let mut scratch = Scratch::default();
+    // A look at the present site costs one load, and no count that all connections share.
+    let mut current = Cache::new(door.site.clone());
     loop {
-        let end = match read_head(&door.site, &mut stream, &mut buffer, &ticket).await {
+        let end = match read_head(current.load(), &mut stream, &mut buffer, &ticket).await {
             Arrived::Head(end) => end,
             Arrived::Closed => return,
-            Arrived::Refused(refusal) => return refuse(&door.site, &mut stream, peer.ip(), &buffer, refusal).await,
+            Arrived::Refused(refusal) => return refuse(current.load(), &mut stream, peer.ip(), &buffer, refusal).await,
         };
         ticket.busy();
-        let next = exchange(&door, &mut stream, &buffer[..end], peer, &mut scratch).await;
+        let site = current.load();
+        let next = exchange(site, &mut stream, &buffer[..end], peer, &mut scratch).await;
         match next {
             Next::KeepAlive => buffer.advance(end),
             Next::Close(Unread::Nothing) => return,
             Next::Close(Unread::Body) => return linger(&mut stream).await,
-            Next::Refuse(refusal) => return refuse(&door.site, &mut stream, peer.ip(), &buffer[..end], refusal).await,
+            Next::Refuse(refusal) => return refuse(site, &mut stream, peer.ip(), &buffer[..end], refusal).await,
             Next::Pass(handover, prefix, body) => {
                 buffer.advance(end);
                 let Ok((early, reading)) = body.split(&mut buffer) else {
-                    return refuse(&door.site, &mut stream, peer.ip(), &prefix, broken_chunks()).await;
+                    return refuse(site, &mut stream, peer.ip(), &prefix, broken_chunks()).await;
                 };
-                let loan = Loan::new(stream, peer, reading, door.site.limits.send_min_rate);
+                let loan = Loan::new(stream, peer, reading, site.limits.send_min_rate);
                 let back = Box::pin(pass(&door, loan, *handover, prefix, &early)).await;
                 let Some((back, surplus)) = back else { return };
                 stream = back;
@@ -162,8 +166,13 @@ enum Next {
     Pass(Box<Handover>, BytesMut, Body),
 }
 
-async fn exchange(door: &Door, stream: &mut TcpStream, bytes: &[u8], peer: SocketAddr, scratch: &mut Scratch) -> Next {
-    let site = &door.site;
+async fn exchange(
+    site: &Arc<Site>,
+    stream: &mut TcpStream,
+    bytes: &[u8],
+    peer: SocketAddr,
+    scratch: &mut Scratch,
+) -> Next {
     let head = match head::parse(bytes, &site.limits) {
         Ok(head) => head,
         Err(refusal) => return Next::Refuse(refusal),

@@ -3,7 +3,7 @@
 
 use super::front::{self, Door};
 use super::registry::{BUSY, Registry, Ticket, Watched};
-use super::{Passed, Site};
+use super::{Current, Passed};
 use parking_lot::Mutex;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
@@ -65,14 +65,14 @@ fn affordable(wanted: usize) -> usize {
 
 impl Listener {
     pub fn start(
-        site: Arc<Site>,
+        site: Current,
         proxy: Arc<HttpProxy<Passed>>,
         shutdown: ShutdownWatch,
         sockets: Vec<TcpListener>,
     ) -> Arc<Self> {
-        let most = affordable(site.limits.connections);
+        let most = affordable(site.load().limits.connections);
+        let gauge = site.load().engine.metrics.connections.clone();
         let door = Door { site, proxy, shutdown };
-        let gauge = door.site.engine.metrics.connections.clone();
         let registry = Arc::new(Registry { open: Mutex::default(), by_ip: Mutex::default(), gauge });
         let listener = Arc::new(Listener {
             registry,
@@ -105,11 +105,11 @@ impl Listener {
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let limits = &self.door.site.limits;
+        let site = self.door.site.load();
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let Some(counted) = self.count(peer.ip()) else { return };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let first = self.door.site.engine.clock.now().after(limits.idle_timeout);
+        let first = site.engine.clock.now().after(site.limits.idle_timeout);
         let watched = Arc::new(Watched { deadline: AtomicU64::new(first.as_micros()) });
         let ticket = Ticket { registry: self.registry.clone(), watched: watched.clone(), id, counted };
         self.registry.gauge.inc();
@@ -126,8 +126,9 @@ impl Listener {
 
     /// Counts a connection against its address's limit: `None` when it is one too many.
     fn count(&self, ip: IpAddr) -> Option<Option<IpAddr>> {
-        let Some(most) = self.door.site.limits.connections_per_ip else { return Some(None) };
-        if self.door.site.trust.of(ip) {
+        let site = self.door.site.load();
+        let Some(most) = site.limits.connections_per_ip else { return Some(None) };
+        if site.trust.of(ip) {
             return Some(None);
         }
         let mut by_ip = self.registry.by_ip.lock();
@@ -143,7 +144,7 @@ impl Listener {
     async fn reap(self: Arc<Self>) {
         loop {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let now = self.door.site.engine.clock.now().as_micros();
+            let now = self.door.site.load().engine.clock.now().as_micros();
             self.close_where(|deadline| deadline < now);
         }
     }
@@ -161,7 +162,7 @@ impl Listener {
 
     /// Stops accepting, closes what is idle, and waits until nothing is open or the time is over.
     pub async fn drain(&self, at_most: Duration) {
-        self.door.site.draining.store(true, Ordering::Relaxed);
+        self.door.site.load().draining.store(true, Ordering::Relaxed);
         for task in self.accepting.lock().drain(..) {
             task.abort();
         }

@@ -28,7 +28,7 @@ pub use net::IpNet;
 pub use passed::Passed;
 pub use pattern::{Matcher, Pattern};
 pub use route::{Hosts, Routes, Trust};
-pub use site::{KnownHosts, PassedGate, Site};
+pub use site::{Current, KnownHosts, PassedGate, Site};
 pub use synthetic::escape;
 pub use tagging::{TagTemplate, tags_of};
 

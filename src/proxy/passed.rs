@@ -3,7 +3,7 @@
 //! learn from a personal visitor's answer.
 
 use super::lookup::Asked;
-use super::site::{Handover, Site};
+use super::site::Handover;
 use super::synthetic::wants_json;
 use crate::origin::forwarding;
 use crate::origin::{Server, Upstream};
@@ -30,7 +30,6 @@ mod note;
 
 /// pingora's hooks.
 pub struct Passed {
-    site: Arc<Site>,
     origins: Vec<Arc<Upstream>>,
     fresh_pools: AtomicU64,
 }
@@ -59,8 +58,8 @@ fn handed(ctx: &Passage) -> pingora::Result<&Handover> {
 }
 
 impl Passed {
-    pub fn new(site: Arc<Site>, origins: Vec<Arc<Upstream>>) -> Self {
-        Passed { site, origins, fresh_pools: AtomicU64::new(0) }
+    pub fn new(origins: Vec<Arc<Upstream>>) -> Self {
+        Passed { origins, fresh_pools: AtomicU64::new(0) }
     }
 
     fn upstream(&self, ctx: &Passage) -> pingora::Result<&Arc<Upstream>> {
@@ -75,7 +74,7 @@ impl Passed {
         }
         let origin = handed(ctx)?.route.origin;
         let patience = self.origins[origin].settings.passed.first_byte;
-        let pool = self.site.gate.pools[origin].clone();
+        let pool = handed(ctx)?.site.gate.pools[origin].clone();
         match tokio::time::timeout(patience, pool.acquire_owned()).await {
             Ok(Ok(slot)) => {
                 ctx.slot = Some(slot);
@@ -105,10 +104,10 @@ impl Passed {
             fields: &[],
         };
         // The host was known when the request came in.
-        let _ = self.site.with_visit(&asked, |visit| {
+        let _ = handover.site.with_visit(&asked, |visit| {
             let policy = &visit.route.policy;
             if !policy.is_isr() && !policy.bypass {
-                self.site.engine.unsafe_method_succeeded(visit, UnsafeSuccess { groups: &groups });
+                handover.site.engine.unsafe_method_succeeded(visit, UnsafeSuccess { groups: &groups });
             }
         });
     }
@@ -142,7 +141,7 @@ impl ProxyHttp for Passed {
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Passage) -> pingora::Result<()> {
         let Handover { keep_alive, upgrade, .. } = *handed(ctx)?;
-        let limits = &self.site.limits;
+        let limits = &handed(ctx)?.site.limits;
         let idle = if upgrade { self.upstream(ctx)?.settings.passed.idle } else { limits.header_timeout };
         session.set_read_timeout(Some(idle));
         session.set_total_drain_timeout(Some(limits.header_timeout));
@@ -158,8 +157,8 @@ impl ProxyHttp for Passed {
         _end_of_stream: bool,
         ctx: &mut Passage,
     ) -> pingora::Result<()> {
-        let now = self.site.engine.clock.now();
-        let limits = &self.site.limits;
+        let site = handed(ctx)?.site.clone();
+        let (now, limits) = (site.engine.clock.now(), &site.limits);
         ctx.body_received += body.as_ref().map_or(0, |b| b.len() as u64);
         if limits.body_bytes.is_some_and(|most| ctx.body_received > most) {
             return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is too large");
@@ -239,10 +238,10 @@ impl ProxyHttp for Passed {
         let handover = handed(ctx)?;
         let upstream = &self.origins[handover.route.origin];
         let peer = handover.peer.ip();
-        if request.headers.get_all(header::VIA).iter().any(|v| self.site.identity.is_in(v.as_bytes())) {
+        if request.headers.get_all(header::VIA).iter().any(|v| handover.site.identity.is_in(v.as_bytes())) {
             return Error::e_explain(ErrorType::HTTPStatus(508), "the request came through this Larder before");
         }
-        cleanse(request, self.site.trust.of(peer));
+        cleanse(request, handover.site.trust.of(peer));
         let host = |s: &Arc<Server>| forwarding::host_header(&upstream.settings.host, &handover.host, &s.settings);
         if let Some(host) = ctx.server.as_ref().and_then(host) {
             request.insert_header(header::HOST, host)?;
@@ -253,7 +252,7 @@ impl ProxyHttp for Passed {
             }
         }
         request.append_header(HeaderName::from_static("x-forwarded-for"), peer.to_string())?;
-        request.append_header(header::VIA, self.site.identity.via().clone())?;
+        request.append_header(header::VIA, handover.site.identity.via().clone())?;
         Ok(())
     }
 
@@ -351,19 +350,19 @@ impl ProxyHttp for Passed {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Passage) {
         let Some(handover) = &ctx.handover else { return };
-        let now = self.site.engine.clock.now();
+        let now = handover.site.engine.clock.now();
         let took = now.since(handover.started);
         let status = session.response_written().map_or(499, |r| r.status.as_u16());
         let outcome = if ctx.answered { forwarded_outcome(handover) } else { Outcome::Error };
         handover.route.metrics.request(outcome, status, took);
-        self.site.access.log(|| note::line(&self.site, session, handover, (status, outcome), now));
+        handover.site.access.log(|| note::line(&handover.site, session, handover, (status, outcome), now));
         let how = match (&ctx.failure, error) {
             (Some((failure, _)), _) => failure.as_str(),
             (None, Some(_)) => "client-gone",
             (None, None) => "success",
         };
         let name: Arc<str> = Arc::from(self.origins[handover.route.origin].settings.name.as_str());
-        self.site.engine.metrics.origin_request(&name, Kind::Pass, how, took);
+        handover.site.engine.metrics.origin_request(&name, Kind::Pass, how, took);
     }
 }
 

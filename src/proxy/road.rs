@@ -56,6 +56,7 @@ pub(super) async fn take(
     let pass = |why, probe| {
         let (host, upgrade) = (host.to_string(), facts.upgrade);
         Ended::Passed(Box::new(Handover {
+            site: site.clone(),
             why,
             probe,
             route: route.clone(),

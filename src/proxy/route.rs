@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The route table. First match wins; what matches none is header-driven.
+#[derive(Clone)]
 pub struct Routes {
     pub routes: Vec<(Matcher, Arc<Route>)>,
     pub unmatched: Arc<Route>,
@@ -33,6 +34,7 @@ impl Routes {
 }
 
 /// Which hosts are served, and under which name each is stored (semantics 43).
+#[derive(Clone)]
 pub struct Hosts {
     /// Each list is one site; its first name is the one sent to the origin.
     pub sites: Vec<Vec<String>>,

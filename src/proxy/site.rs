@@ -4,6 +4,7 @@ use super::{Hosts, IpNet, Limits, Routes, Trust};
 use crate::access::AccessLog;
 use crate::origin::PassedSettings;
 use crate::origin::forwarding::Identity;
+use arc_swap::ArcSwap;
 use engine::{Engine, Probe, Route};
 use parking_lot::Mutex;
 use semantics::{Forward, Scheme, Timestamp};
@@ -14,7 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
+/// The site as it is configured at present. A reload puts another in its place; requests that run keep theirs.
+pub type Current = Arc<ArcSwap<Site>>;
+
 /// Everything a connection needs to know.
+#[derive(Clone)]
 pub struct Site {
     pub engine: Arc<Engine>,
     pub routes: Routes,
@@ -23,8 +28,8 @@ pub struct Site {
     pub limits: Limits,
     pub identity: Identity,
     pub gate: PassedGate,
-    pub draining: AtomicBool,
-    pub known_hosts: KnownHosts,
+    pub draining: Arc<AtomicBool>,
+    pub known_hosts: Arc<KnownHosts>,
     pub access: AccessLog,
     /// Peers whose PURGE is obeyed (`admin.purge_method`).
     pub may_purge: Vec<IpNet>,
@@ -63,6 +68,8 @@ impl KnownHosts {
 
 /// A request that goes the passed road.
 pub(super) struct Handover {
+    /// As it was configured when the request came.
+    pub(super) site: Arc<Site>,
     pub(super) why: Forward,
     pub(super) probe: Option<Probe>,
     pub(super) route: Arc<Route>,
@@ -77,6 +84,7 @@ pub(super) struct Handover {
 }
 
 /// The slots of the passed road, one pool for each origin (semantics 53).
+#[derive(Clone)]
 pub struct PassedGate {
     pub(super) pools: Vec<Arc<Semaphore>>,
 }

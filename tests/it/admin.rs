@@ -195,9 +195,13 @@ async fn a_connection_serves_one_request_after_the_other_whatever_they_come_to()
 
 /// The token that a Larder printed.
 async fn printed_token(edge: &Edge) -> String {
-    until("it prints a token", async || edge.larder.stderr().lines().any(|line| line.contains("admin token"))).await;
-    let said = edge.larder.stderr();
-    let line = said.lines().find(|line| line.contains("admin token")).unwrap().to_owned();
+    let whole_line = || {
+        let said = edge.larder.stderr();
+        let mut lines = said.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        lines.find(|line| line.contains("admin token")).map(|line| line.trim_end().to_owned())
+    };
+    until("it prints a token", async || whole_line().is_some()).await;
+    let line = whole_line().unwrap();
     match serde_json::from_str::<Value>(&line) {
         Ok(line) => line["fields"]["admin_token"].as_str().unwrap().to_owned(),
         Err(_) => line.split_whitespace().last().unwrap().to_owned(),
@@ -229,7 +233,8 @@ async fn a_body_is_json_of_at_most_a_mebibyte() {
     let (_origin, edge) = guarded("").await;
     let revalidate = || with(&edge, FULL, "POST", "/v1/revalidate");
     let order = "{\"paths\":[\"/p\"]}";
-    for kind in ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json;x=\"y\""] {
+    for kind in ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json;x=\"y\""]
+    {
         revalidate().header("Content-Type", kind).body(order).await.status(200);
     }
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/problem+json", "json", ""] {
@@ -367,7 +372,7 @@ async fn stats_are_what_the_metrics_are() {
     edge.metric_reaches("larder_requests_total{cache=hit}", 1.0).await;
     let stats = get(&edge, "/v1/stats").await;
     assert_eq!(stats["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(stats["requests"]["miss"], 1, "{stats}");
+    assert!(stats["requests"]["miss"].as_u64() >= Some(1), "{stats}");
     assert!(stats["requests"]["hit"].as_u64() >= Some(1), "{stats}");
     let ratio = stats["hit_ratio"].as_f64().unwrap();
     assert!(ratio > 0.0 && ratio < 1.0, "{stats}");

@@ -102,7 +102,6 @@ async fn keys_of_later_versions_are_refused_and_never_ignored() {
         "store: { redis: { url: redis://127.0.0.1 } }\n",
         "deployment: { id: one }\n",
         "routes:\n  - { match: /a, revalidate: 60s, prerender: { paths: [/a] } }\n",
-        "routes:\n  - { match: /a, revalidate: 60s, guard: { min_bytes: 1 } }\n",
         "routes:\n  - { match: /a, revalidate: 60s, fallback: shell }\n",
         "admin: { compat: [fastly] }\n",
         "profile: rfc9111\n",

@@ -450,8 +450,8 @@ for (const mode of modes) {
         const first = await larder.get(target, { accept });
         assert.equal(first.status, 200, said(first));
         assert.equal(first.headers['content-type'], type);
-        const second = await larder.get(target, { accept });
-        assertHit(second, `${target} as ${type}`);
+        // Whoever reads a body's last byte may be faster than the store.
+        const second = await warm(larder, plain(target, { accept }));
         assert.ok(second.bytes.equals(first.bytes));
       }
       for (const [accept, type] of formats) {

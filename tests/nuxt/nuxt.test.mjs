@@ -97,8 +97,8 @@ for (const mode of modes) {
         const first = await larder.get(target);
         assert.equal(first.status, 200, said(first));
         assertNoHit(first, 'the first visit');
-        const second = await larder.get(target);
-        assertHit(second, 'the second visit');
+        // Whoever reads a body's last byte may be faster than the store.
+        const second = await warm(larder, plain(target));
         assert.equal(second.text, first.text);
         assertType(second, /^text\/html/, target);
         assert.ok('age' in second.headers, 'a hit says its Age');
@@ -221,15 +221,13 @@ for (const mode of modes) {
         assertType(payload, /^application\/json/, 'the payload');
         assertType(await larder.get(target), /^text\/html/, target);
       }
-      assertHit(await larder.get(`${target}/_payload.json`), 'the payload');
+      await warm(larder, plain(`${target}/_payload.json`));
     });
 
     test('hashed assets are hits on the second visit, byte for byte', limit, async () => {
       const target = (await larder.get('/')).text.match(/\/_nuxt\/[\w-]+\.js/)[0];
       const original = await nuxt.get(target);
-      await larder.get(target);
-      const answer = await larder.get(target);
-      assertHit(answer, target);
+      const answer = await warm(larder, plain(target));
       assertType(answer, /javascript/, target);
       assert.match(answer.headers['cache-control'], /immutable/);
       assert.ok(answer.bytes.equals(original.bytes));

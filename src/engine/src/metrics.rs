@@ -9,7 +9,7 @@ pub use histogram::Histogram;
 use crate::invalidate::Invalidation;
 use crate::origin::Kind;
 use labels::{
-    EvictionLabels, InvalidationLabels, OriginKindLabels, OriginLabels, OriginOutcomeLabels, RequestLabels,
+    EvictionLabels, InvalidationLabels, OriginKindLabels, OriginLabels, OriginOutcomeLabels, OutcomeLabels, RequestLabels,
     RouteCacheLabels, RouteGuardLabels, RouteLabels, RouteReasonLabels, ServerLabels, TierLabels,
 };
 use parking_lot::RwLock;
@@ -98,6 +98,7 @@ pub struct Metrics {
     invalidation_epoch: Gauge,
     invalidations_folded: Counter,
     tags_dropped: Family<RouteReasonLabels, Counter>,
+    config_reloads: Family<OutcomeLabels, Counter>,
     pub connections: Gauge,
     /// Lines of the access log that nobody will read.
     pub access_log_dropped: Counter,
@@ -128,6 +129,7 @@ impl Metrics {
             invalidation_epoch: Gauge::default(),
             invalidations_folded: Counter::default(),
             tags_dropped: Family::default(),
+            config_reloads: Family::default(),
             connections: Gauge::default(),
             access_log_dropped: Counter::default(),
             refreshed_in_all: AtomicU64::new(0),
@@ -201,6 +203,7 @@ impl Metrics {
             "Soft invalidations that became one with others to make room",
             self.invalidations_folded.clone(),
         );
+        r.register("larder_config_reloads", "Reloads of the configuration by outcome", self.config_reloads.clone());
         r.register("larder_tags_dropped", "Tags that were left out of an entry", self.tags_dropped.clone());
         r.register("larder_connections", "Open client connections", self.connections.clone());
         r.register("larder_access_log_dropped", "Access log lines that were dropped", self.access_log_dropped.clone());
@@ -272,6 +275,10 @@ impl Metrics {
 
     pub fn epoch(&self, epoch: u64) {
         self.invalidation_epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
+    }
+
+    pub fn reloaded(&self, outcome: &'static str) {
+        self.config_reloads.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     pub fn tags_dropped(&self, route: &Arc<str>, reason: &'static str, count: u64) {

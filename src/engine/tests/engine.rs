@@ -15,15 +15,33 @@ mod first_failures;
 mod guards;
 #[path = "engine/honesty.rs"]
 mod honesty;
+#[path = "engine/inspection.rs"]
+mod inspection;
+#[path = "engine/invalidation.rs"]
+mod invalidation;
 #[path = "engine/limits.rs"]
 mod limits;
+#[path = "engine/listing.rs"]
+mod listing;
 #[path = "engine/memory.rs"]
 mod memory;
+#[path = "engine/orders.rs"]
+mod orders;
+#[path = "engine/overtaken.rs"]
+mod overtaken;
 #[path = "engine/personal.rs"]
 mod personal;
 #[path = "engine/probes.rs"]
 mod probes;
+#[path = "engine/records.rs"]
+mod records;
+#[path = "engine/selection.rs"]
+mod selection;
+#[path = "engine/tags.rs"]
+mod tags;
 #[path = "engine/validation.rs"]
 mod validation;
 #[path = "engine/variants.rs"]
 mod variants;
+#[path = "engine/writes.rs"]
+mod writes;

@@ -179,7 +179,7 @@ pub struct Edge {
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     _ports: [TcpSocket; 2],
-    _file: Option<Scratch>,
+    file: Option<Scratch>,
 }
 
 impl Edge {
@@ -215,7 +215,7 @@ impl Edge {
             let ((front, listen), (back, admin)) = (reserve(), reserve());
             let (arguments, file) = arguments(listen, admin);
             let larder = run(arguments);
-            let mut edge = Edge { larder, listen, admin, _ports: [front, back], _file: file };
+            let mut edge = Edge { larder, listen, admin, _ports: [front, back], file };
             if edge.becomes_ready().await {
                 return edge;
             }
@@ -297,6 +297,12 @@ impl Edge {
         sum(&self.admin_get("/metrics").await.status(200).text(), selector)
     }
 
+    /// Writes another configuration into its file; it counts from the next reload.
+    pub fn rewrite(&self, origin: &Origin, yaml: &str) {
+        let file = self.file.as_ref().unwrap();
+        std::fs::write(file.path(), filled(origin, yaml, self.listen, self.admin)).unwrap();
+    }
+
     pub async fn metric_reaches(&self, selector: &str, least: f64) {
         until(&format!("{selector} reaches {least}"), async || self.metric(selector).await >= least).await;
     }
@@ -304,13 +310,15 @@ impl Edge {
 
 fn configured(origin: &Origin, yaml: &str) -> impl Fn(SocketAddr, SocketAddr) -> (Vec<String>, Option<Scratch>) {
     move |listen, admin| {
-        let yaml = yaml
-            .replace("{origin}", &origin.url())
-            .replace("{listen}", &listen.to_string())
-            .replace("{admin}", &admin.to_string());
-        let file = Scratch::file("larder.yaml", &yaml);
+        let file = Scratch::file("larder.yaml", &filled(origin, yaml, listen, admin));
         (vec!["serve".to_owned(), "--config".to_owned(), file.path().to_owned()], Some(file))
     }
+}
+
+fn filled(origin: &Origin, yaml: &str, listen: SocketAddr, admin: SocketAddr) -> String {
+    yaml.replace("{origin}", &origin.url())
+        .replace("{listen}", &listen.to_string())
+        .replace("{admin}", &admin.to_string())
 }
 
 fn sum(metrics: &str, selector: &str) -> f64 {

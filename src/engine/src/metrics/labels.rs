@@ -73,3 +73,8 @@ pub(super) struct EvictionLabels {
     pub(super) tier: &'static str,
     pub(super) reason: &'static str,
 }
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct OutcomeLabels {
+    pub(super) outcome: &'static str,
+}

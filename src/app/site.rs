@@ -1,0 +1,110 @@
+//! From a configuration to what connections need to know, at the start and at every reload.
+
+use crate::access::AccessLog;
+use crate::admin::{Scope, Token, Tokens};
+use crate::config::{self, Config};
+use crate::origin::forwarding::Identity;
+use crate::origin::{self, Client, Concurrency};
+use crate::proxy::{Hosts, KnownHosts, Matcher, PassedGate, Routes, Site, TagTemplate, Trust, tags_of};
+use engine::guard::GateSettings;
+use engine::{Clock, Engine, Metrics, OriginSettings, Route};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What is there once, whatever is reloaded.
+pub(super) struct Foundations {
+    pub(super) client: Arc<Client>,
+    pub(super) identity: Identity,
+    pub(super) access: AccessLog,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    /// For hashing.
+    pub(super) seed: u64,
+}
+
+pub(super) fn first(config: &Config, foundations: Foundations) -> Site {
+    let Foundations { client, identity, access, clock, metrics, seed } = foundations;
+    let settings = engine::Settings {
+        deployment: "default".to_owned(),
+        store: config.store,
+        origins: config.origins.iter().map(origin_settings).collect(),
+        seed,
+        keeper: Box::new(engine::invalidate::Volatile),
+    };
+    Site {
+        routes: routes(config, &metrics),
+        hosts: hosts(config),
+        trust: Trust { proxies: config.trusted_proxies.clone() },
+        limits: config.limits,
+        may_purge: config.admin.purge_from.clone(),
+        engine: Engine::new(settings, client, metrics, clock),
+        identity,
+        gate: PassedGate::new(config.origins.iter().map(|o| &o.passed)),
+        draining: Arc::new(AtomicBool::new(false)),
+        known_hosts: Arc::new(KnownHosts::default()),
+        access,
+    }
+}
+
+/// The same site by another configuration. What is stored, and what runs, stays.
+pub(super) fn next(config: &Config, before: &Site) -> Site {
+    Site {
+        routes: routes(config, &before.engine.metrics),
+        hosts: hosts(config),
+        trust: Trust { proxies: config.trusted_proxies.clone() },
+        limits: config.limits,
+        may_purge: config.admin.purge_from.clone(),
+        ..before.clone()
+    }
+}
+
+fn routes(config: &Config, metrics: &Metrics) -> Routes {
+    let routes = config.routes.iter().map(|r| {
+        let route = Route::new(&r.name, r.policy.clone(), r.origin, metrics);
+        (r.matcher.clone(), Arc::new(tagged(route, &r.matcher, &r.tags)))
+    });
+    let unmatched = Route::new("unmatched", config.unmatched.clone(), 0, metrics);
+    Routes {
+        routes: routes.collect(),
+        unmatched: Arc::new(tagged(unmatched, &Matcher::default(), &config.unmatched_tags)),
+    }
+}
+
+fn tagged(route: Route, matcher: &Matcher, templates: &[TagTemplate]) -> Route {
+    if templates.is_empty() {
+        return route;
+    }
+    let (matcher, templates) = (matcher.clone(), templates.to_vec());
+    route.tagged(Box::new(move |path| tags_of(&matcher, &templates, path)))
+}
+
+fn hosts(config: &Config) -> Hosts {
+    let fallback = config.origins.first().and_then(|o| o.servers.first()).map(origin::ServerSettings::authority);
+    Hosts { sites: config.hosts.clone(), fallback: fallback.unwrap_or_default() }
+}
+
+fn origin_settings(origin: &origin::Settings) -> OriginSettings {
+    let gate = |c: Concurrency| GateSettings { max_concurrent: c.max_concurrent, queue: c.queue };
+    OriginSettings {
+        name: Arc::from(origin.name.as_str()),
+        renders: gate(origin.renders),
+        refreshes: gate(origin.refreshes),
+        total: origin.timeouts.total,
+        between_bytes: origin.timeouts.between_bytes,
+        passed_idle: origin.passed.idle,
+    }
+}
+
+/// The token that may do everything, whoever made it, and those that may do less.
+pub(super) fn tokens(settings: &config::Admin, generated: Option<&str>) -> Tokens {
+    let full = settings.token.as_deref().or(generated);
+    let full = full.map(|token| Token { secret: token.to_owned(), scope: Scope::Full });
+    let lesser = settings.tokens.iter().map(|scoped| {
+        let scope = match scoped.scope {
+            config::Scope::Revalidate => Scope::Revalidate,
+            config::Scope::Read => Scope::Read,
+        };
+        Token { secret: scoped.token.clone(), scope }
+    });
+    Tokens::new(full.into_iter().chain(lesser).collect())
+}
