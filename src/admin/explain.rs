@@ -149,7 +149,7 @@ fn of_visit(admin: &Admin, site: &Site, visit: &Visit<'_>) -> Explained {
     let seen = Seen {
         visit,
         inspection: &inspection,
-        decision: decide(visit, &inspection, now),
+        decision: decide(visit, &inspection),
         origin: &origin,
         dropped: &dropped,
         skipped: skipped(site, visit),

@@ -33,7 +33,10 @@ pub struct ConfigFault {
 pub enum NotReloaded {
     /// Larder was started without a file.
     NoFile,
-    Faulty { file: String, faults: Vec<ConfigFault> },
+    Faulty {
+        file: String,
+        faults: Vec<ConfigFault>,
+    },
     /// These sections cannot be changed while Larder runs.
     NeedsRestart(Vec<&'static str>),
 }
@@ -41,7 +44,9 @@ pub enum NotReloaded {
 impl std::fmt::Display for NotReloaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            NotReloaded::NoFile => f.write_str("Larder was started without a configuration file: there is nothing to read again"),
+            NotReloaded::NoFile => {
+                f.write_str("Larder was started without a configuration file: there is nothing to read again")
+            }
             NotReloaded::Faulty { file, faults } => {
                 write!(f, "{file} has {} faults", faults.len())?;
                 faults.iter().try_for_each(|fault| write!(f, "; line {}: {}", fault.line, fault.message))
@@ -63,7 +68,10 @@ struct Done {
 pub(super) async fn reload(admin: &Admin, request: &Request) -> Result<Response, Problem> {
     Query::parse(request.query.as_deref())?.end(&[])?;
     if request.body.is_err() {
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a reload takes no body: the file on the server is read"));
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "a reload takes no body: the file on the server is read",
+        ));
     }
     // Others wait for their answers meanwhile on other threads.
     match tokio::task::block_in_place(|| (admin.reload)()) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     pub scheme: Scheme,
-    /// `None`: the site's first host.
+    /// `None`: the site's first host; without `hosts` the only one that visitors ask for, or else the origin's.
     pub host: Option<&'a str>,
     /// As a client would send it.
     pub path: &'a str,
@@ -75,6 +75,12 @@ impl Site {
     }
 
     fn host_of<'a>(&'a self, asked: &'a Asked<'_>) -> Option<Cow<'a, str>> {
+        if asked.host.is_none()
+            && self.hosts.sites.is_empty()
+            && let Some(only) = self.known_hosts.only()
+        {
+            return Some(Cow::Owned(only));
+        }
         let first = || self.hosts.sites.first().and_then(|site| site.first()).map(String::as_str);
         self.hosts.canonical(asked.host.or_else(first), asked.scheme)
     }

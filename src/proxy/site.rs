@@ -47,6 +47,14 @@ const HOSTS_AT_MOST: usize = 64;
 const HOST_IDLE: Duration = Duration::from_secs(600);
 
 impl KnownHosts {
+    /// The host that visitors ask for, if there is only one.
+    pub(super) fn only(&self) -> Option<String> {
+        let seen = self.seen.lock();
+        let mut hosts = seen.keys();
+        let (Some(only), None) = (hosts.next(), hosts.next()) else { return None };
+        Some(only.clone())
+    }
+
     pub(super) fn admit(&self, host: &str, now: Timestamp) -> bool {
         let mut seen = self.seen.lock();
         if let Some(last) = seen.get_mut(host) {

@@ -278,12 +278,12 @@ async fn the_drain_has_an_end() {
 }
 
 #[tokio::test]
-async fn sighup_does_not_end_it() {
+async fn sighup_without_a_file_does_not_end_it() {
     let origin = Origin::start().await;
     origin.page("/p", "page").cache_control("s-maxage=60");
     let edge = Edge::start(&origin).await;
     edge.larder.signal("HUP");
-    until("it says so", async || edge.larder.stderr().contains("SIGHUP")).await;
+    until("it says so", async || edge.larder.stderr().contains("without a configuration file")).await;
     edge.get("/p").await.is("page");
 }
 

@@ -90,7 +90,8 @@ impl Section {
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
             match cells[..] {
                 [id, app, sends, _seen, kept, stale, down, _more] => {
-                    let past = Past { stale: seconds(stale).unwrap_or(0), app_down: AppDown::read(down) };
+                    let stale = if stale == "-" { 0 } else { seconds(stale).unwrap() };
+                    let past = Past { stale, app_down: AppDown::read(down) };
                     section.plain.push(Row { past: Some(past), ..Row::read(id, app, sends, kept) });
                 }
                 [id, app, sends, kept] => section.routed.push(Row { isr, ..Row::read(id, app, sends, kept) }),

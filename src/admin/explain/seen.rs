@@ -9,7 +9,7 @@ use engine::inspect::{Inspection, InvalidatedBy};
 use engine::invalidate::Mode;
 use semantics::policy::{QueryRule, Revalidate};
 use semantics::storability::NotStorable;
-use semantics::{CacheStatus, Decision, Forward, Selection, Timestamp, decision};
+use semantics::{CacheStatus, Decision, Forward, Timestamp, decision};
 
 /// What is known of a visit.
 pub(super) struct Seen<'a> {
@@ -25,21 +25,12 @@ pub(super) struct Seen<'a> {
 }
 
 /// What becomes of a visit: the decision on what is stored, after what is remembered of the key and of the visitor.
-pub(super) fn decide(visit: &Visit<'_>, inspection: &Inspection, now: Timestamp) -> Decision {
+pub(super) fn decide(visit: &Visit<'_>, inspection: &Inspection) -> Decision {
     if let Err(why) = decision::admit(visit.request, visit.facts, &visit.route.policy) {
         return Decision::Bypass(why);
     }
     let nothing = inspection.stored.is_none();
-    let decided = match &inspection.verdict {
-        // What a visitor's own request found out binds such requests alone.
-        Some(Known::NotStorable { personal_only: true, .. }) if nothing && !inspection.personal => {
-            let varies = !inspection.nominated.is_empty();
-            let selection = if varies { Selection::OtherVariants } else { Selection::Nothing };
-            decision::decide(visit.facts, selection, now)
-        }
-        _ => inspection.decision,
-    };
-    match decided {
+    match inspection.decision {
         // His own request finds out whether there is a page for everybody.
         Decision::Fetch(_) if nothing && inspection.personal && !visit.route.policy.is_isr() => {
             Decision::Bypass(Forward::Request)
@@ -87,10 +78,7 @@ impl Seen<'_> {
     /// Why nothing is stored, as far as it binds this visit.
     fn not_stored_because(&self) -> Option<NotStorable> {
         match &self.inspection.verdict {
-            Some(Known::NotStorable { reason, personal_only, .. }) => {
-                let binds = !personal_only || self.inspection.personal;
-                (self.inspection.stored.is_none() && binds).then_some(*reason)
-            }
+            Some(Known::NotStorable { reason, .. }) => self.inspection.stored.is_none().then_some(*reason),
             _ => None,
         }
     }

@@ -44,8 +44,8 @@ fn a_token_is_known_by_all_of_its_bytes() {
 
 #[test]
 fn a_scope_allows_what_it_is_for() {
-    use Api::{Activate, Deployments, Entries, Explain, Revalidate, Stats, Tags};
-    for call in [Revalidate, Tags, Entries, Explain, Stats, Deployments, Activate] {
+    use Api::{Activate, Deployments, Entries, Explain, Reload, Revalidate, Stats, Tags};
+    for call in [Revalidate, Tags, Entries, Explain, Stats, Reload, Deployments, Activate] {
         let reads = matches!(call, Entries | Explain | Stats | Deployments);
         assert!(Scope::Full.allows(call), "{call:?}");
         assert_eq!(Scope::Read.allows(call), reads, "{call:?}");

@@ -323,7 +323,12 @@ impl Job {
 
     /// A failed answer, with the origin's own words if nothing is stored that may answer instead (RFC 9111, 4.3.3).
     async fn failure_answer(&self, failure: Failure, response: OriginResponse, deadline: Instant) -> Ending {
-        let message = format!("the origin answered {}", response.status);
+        let message = match failure {
+            Failure::Uncacheable(reason) => {
+                format!("the origin's answer ({}) may not be stored: {}", response.status, reason.as_str())
+            }
+            _ => format!("the origin answered {}", response.status),
+        };
         let retry_after = retry_after(&response, self.engine.clock.now());
         let mut failed = Failed { retry_after, ..Failed::plain(failure, message, self.engine.clock.now()) };
         let now = self.engine.clock.now();

@@ -25,6 +25,8 @@ pub struct Opened {
     /// The epoch in which the fetch began, and the tags of the answer: whether an invalidation came between.
     pub began: u64,
     pub tags: Tags,
+    /// Whether the answer says that it is everybody's.
+    pub shared: bool,
 }
 
 /// How a flight ended.

@@ -233,7 +233,7 @@ impl Engine {
     pub fn inspect(&self, visit: &Visit<'_>, now: Timestamp) -> Inspection {
         let (hash, stored, nominated, variants) = self.peek(visit);
         let selection = stored.as_ref().and_then(|response| self.selection(response, now));
-        let verdict = self.verdicts.get(hash, now);
+        let verdict = self.verdict(visit, hash, &nominated, now);
         let selection = match (selection, &verdict) {
             (Some(selection), _) => selection,
             (None, Some(Known::NotStorable { .. })) => Selection::NotStorable,

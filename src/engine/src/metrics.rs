@@ -9,8 +9,8 @@ pub use histogram::Histogram;
 use crate::invalidate::Invalidation;
 use crate::origin::Kind;
 use labels::{
-    EvictionLabels, InvalidationLabels, OriginKindLabels, OriginLabels, OriginOutcomeLabels, OutcomeLabels, RequestLabels,
-    RouteCacheLabels, RouteGuardLabels, RouteLabels, RouteReasonLabels, ServerLabels, TierLabels,
+    EvictionLabels, InvalidationLabels, OriginKindLabels, OriginLabels, OriginOutcomeLabels, OutcomeLabels,
+    RequestLabels, RouteCacheLabels, RouteGuardLabels, RouteLabels, RouteReasonLabels, ServerLabels, TierLabels,
 };
 use parking_lot::RwLock;
 use prometheus_client::encoding::text::encode;

@@ -105,7 +105,9 @@ impl Engine {
     /// the groups that its answer names (RFC 9875), each at most once per back-off.
     pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, success: UnsafeSuccess<'_>) {
         let now = self.clock.now();
-        let note = |response: &StoredResponse| response.written.note(now, back_off(&response.windows));
+        let note = |response: &StoredResponse| {
+            response.written.note(response.fetched_at, now, back_off(&response.windows));
+        };
         match self.store.peek(visit.hash, visit.key) {
             Some(Slot::Response(response)) => note(&response),
             Some(Slot::Varies(spec)) => {

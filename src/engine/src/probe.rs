@@ -36,6 +36,10 @@ impl Probe {
             _ => {}
         }
         match storability::judge(status, fields, &job.route.policy, now, false) {
+            // Nobody said that it is everybody's: the page is for whoever asks without anything of his own.
+            Ok(_) if !job.route.policy.is_isr() && !storability::is_shared(fields, now) => {
+                job.not_storable_for_visitor(NotStorable::NoLifetime);
+            }
             Ok(nominated) => {
                 let named = self.fields.drain(..).filter(|(n, _)| nominated.iter().any(|w| w == n.as_str()));
                 fill::spawn(job.carrying(named.collect()));

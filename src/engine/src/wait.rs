@@ -9,7 +9,7 @@ use crate::history::Cause;
 use crate::invalidate::{Tags, Validity};
 use crate::origin::Kind;
 use crate::probe::Probe;
-use crate::store::StoredResponse;
+use crate::store::{KeyHash, StoredResponse};
 use crate::{Engine, Selected, Served, Step, Visit};
 use semantics::{CacheStatus, Decision, Forward, Selection, Timestamp, decision};
 use std::sync::Arc;
@@ -86,21 +86,20 @@ impl Engine {
                 Step::Serve(served) => return Some(Answer::Served(served)),
                 Step::Pass(why) => return Some(Answer::Pass(why, None)),
                 Step::Unsatisfiable => return Some(Answer::Unsatisfiable),
+                Step::Wait if self.must_ask_himself(visit, &selected.nominated, || stored.is_shared()) => {
+                    return Some(Answer::Pass(Forward::Request, None));
+                }
                 Step::Wait => {}
             }
         }
-        match self.verdicts.get(selected.hash, now) {
+        match self.verdict(visit, selected.hash, &selected.nominated, now) {
             Some(Known::Failed(failed)) => {
                 let why = if selected.stored.is_some() { Forward::Stale } else { Forward::UriMiss };
                 let status =
                     CacheStatus::Forwarded { why, status: failed.failure.status(), stored: false, collapsed: true };
                 return Some(Answer::Failed { failed, status });
             }
-            Some(Known::NotStorable { personal_only, epoch, .. })
-                if selected.stored.is_none()
-                    && (!personal_only || visit.is_personal(&selected.nominated))
-                    && !self.invalidated_since(visit, epoch) =>
-            {
+            Some(Known::NotStorable { .. }) if selected.stored.is_none() => {
                 return Some(match decision::decide(visit.facts, Selection::NotStorable, now) {
                     Decision::Unsatisfiable => Answer::Unsatisfiable,
                     Decision::Bypass(why) => Answer::Pass(why, None),
@@ -117,6 +116,28 @@ impl Engine {
             Decision::Bypass(why) => Some(Answer::Pass(why, None)),
             _ => None,
         }
+    }
+
+    /// Whether a page that has to be fetched anew is not for this visitor: he is personal, and nobody said that it is
+    /// everybody's (semantics 3).
+    fn must_ask_himself(&self, visit: &Visit<'_>, nominated: &[String], shared: impl FnOnce() -> bool) -> bool {
+        !visit.route.policy.is_isr() && visit.is_personal(nominated) && !shared()
+    }
+
+    /// What is known of a key, as far as it binds this visit.
+    pub(crate) fn verdict(
+        &self,
+        visit: &Visit<'_>,
+        hash: KeyHash,
+        nominated: &[String],
+        now: Timestamp,
+    ) -> Option<Known> {
+        self.verdicts.get(hash, now).filter(|known| match known {
+            Known::Failed(_) => true,
+            Known::NotStorable { personal_only, epoch, .. } => {
+                (!personal_only || visit.is_personal(nominated)) && !self.invalidated_since(visit, *epoch)
+            }
+        })
     }
 
     /// Whether this visit's page was invalidated after `epoch`: what was known of it then is to be found out again.
@@ -164,6 +185,9 @@ impl Engine {
                 if !suits(visit, &opened.variant) {
                     return None;
                 }
+                if self.must_ask_himself(visit, &selected.nominated, || opened.shared) {
+                    return Some(Answer::Pass(Forward::Request, None));
+                }
                 match self.journal.check_for(&visit.subject(&opened.tags), opened.began, arrived) {
                     Validity::Valid => {}
                     // Its fetch began before something that he must not see the far side of.
@@ -205,6 +229,11 @@ impl Engine {
             self.journal.check_for(&subject, response.checked.began(), arrived) != Validity::Valid
         };
         match landing {
+            Landing::Stored(response) | Landing::Freshened(response)
+                if self.must_ask_himself(visit, &selected.nominated, || response.is_shared()) =>
+            {
+                Some(Answer::Pass(Forward::Request, None))
+            }
             // Looked up again, it is what the invalidation made of it.
             Landing::Stored(response) | Landing::Freshened(response) | Landing::Guarded(response)
                 if overtaken(&response) =>

@@ -1,12 +1,12 @@
-//! Interleavings of visits, invalidations, ordered regenerations and the origin's answers, on one page or two, each drawn
-//! from a seed. What the origin has is a number that grows right before each invalidation of a page. Whatever comes
-//! first, these hold for whoever begins his visit after the call returned:
+//! Interleavings of visits, invalidations, ordered regenerations and the origin's answers, on one page or two, each
+//! drawn from a seed. What the origin has is a number that grows right before each invalidation of a page. Whatever
+//! comes first, these hold for whoever begins his visit after the call returned:
 //! - hard: he gets nothing older, ever; soft: nothing older that is called fresh; to be validated: nothing older unless
 //!   the origin fails;
 //! - nobody gets anything older than what another had got before he came;
 //! - what an order brings was rendered after it;
-//! - a page has one fetch at a time for each state of the origin, none while it is fresh, none right after a failure, and
-//!   none that names what was invalidated hard;
+//! - a page has one fetch at a time for each state of the origin, none while it is fresh, none right after a failure,
+//!   and none that names what was invalidated hard;
 //! - nobody waits for ever, no failure comes out of nothing, and once the origin is well every page is new again.
 //!
 //! `LARDER_INTERLEAVINGS` says how many are run; `LARDER_SEED` runs one of them alone, and tells its steps.
@@ -24,7 +24,7 @@ mod schedule;
 #[path = "interleavings/stage.rs"]
 mod stage;
 
-use schedule::{Played, Schedule};
+use schedule::Schedule;
 use stage::Stage;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -80,14 +80,14 @@ fn batch(seeds: Range<u64>, tally: &mut Tally, tell: bool) {
             if PANICS.load(Ordering::Relaxed) > panics {
                 played.wrong.push("something panicked".to_owned());
             }
-            let Played { wrong, told, .. } = &played;
             if tell {
-                println!("{told}");
+                println!("{}", played.told());
             }
-            assert!(wrong.is_empty(), "LARDER_SEED={seed} runs it alone\n{told}\n{}", wrong.join("\n"));
+            let wrong = played.wrong.join("\n");
+            assert!(wrong.is_empty(), "LARDER_SEED={seed} runs it alone\n{}\n{wrong}", played.told());
             tally.run += 1;
             tally.overtaken += played.overtaken;
-            tally.different.insert(played.digest);
+            tally.different.insert(played.digest());
         }
     });
 }

@@ -5,10 +5,14 @@ use crate::freshness::Windows;
 use http::HeaderMap;
 use std::time::Duration;
 
+/// Where frameworks say what their own caches did.
+const FRAMEWORKS: [&str; 2] = ["x-nextjs-cache", "x-astro-cache"];
+
 /// Whether an answer is marked as stale by whoever gave it.
 pub fn is_stale(fields: &HeaderMap) -> bool {
-    let next = fields.get("x-nextjs-cache").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"STALE"));
-    next || fields.get_all("cache-status").iter().any(|line| commas(line.as_bytes()).any(hit_past_its_ttl))
+    let marked = |name: &str| fields.get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"STALE"));
+    FRAMEWORKS.into_iter().any(marked)
+        || fields.get_all("cache-status").iter().any(|line| commas(line.as_bytes()).any(hit_past_its_ttl))
 }
 
 /// One member of Cache-Status (RFC 9211, 2): a hit whose ttl is negative.

@@ -128,6 +128,16 @@ pub fn judge(
     }
 }
 
+/// Whether a storable answer says that it is everybody's: a lifetime or a stale window, `public`, or a field for shared
+/// caches (RFC 9111, 5.2.2.9 and 5.2.2.10). A validator alone says nothing of the kind (our choice: RFC 9111 lets it be
+/// stored, but an application behind a cache that asks without its visitors' cookies could never tell members apart).
+pub fn is_shared(fields: &HeaderMap, responded: Timestamp) -> bool {
+    let governing = Governing::of(fields);
+    let lifetime = freshness::explicit_lifetime(fields, &governing, responded);
+    let cc = &governing.cache_control;
+    cc.public || cc.s_maxage.is_some() || cc.stale_while_revalidate.is_some() || lifetime.is_some_and(|l| !l.is_zero())
+}
+
 fn forbidden(cc: &CacheControl, policy: &Policy) -> Result<(), NotStorable> {
     if policy.is_isr() && policy.override_origin {
         return Ok(());

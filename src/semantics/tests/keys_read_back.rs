@@ -142,7 +142,7 @@ fn read_of(query: Option<&str>, fields: &[Field<'_>], policy: &Policy) -> Key {
     let parts = KeyParts { deployment: "d1", request: &request, query: query.map(Cow::Borrowed) };
     let mut out = Vec::new();
     write_primary(&mut out, &parts, &Facts::of(fields), policy);
-    read(&out, false).unwrap()
+    read(&out, false).expect("a key that was just written")
 }
 
 #[test]

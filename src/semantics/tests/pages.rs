@@ -107,7 +107,7 @@ proptest! {
     fn a_normal_form_is_printable_ascii_and_its_own(path in "/([a%/._4 \u{e9}]|%[0-9a-fA-F]{2}|\\PC){0,40}") {
         let once = normal(&path);
         prop_assert!(once.bytes().all(|b| b.is_ascii_graphic()), "{}", once);
-        prop_assert_eq!(normal(&once), once.clone());
+        prop_assert_eq!(normal(&once), once);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 fn fields(lines: &[(&str, &[u8])]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in lines {
-        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        map.append(name, HeaderValue::from_bytes(value).unwrap());
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+        map.append(name, HeaderValue::from_bytes(value).expect("a value"));
     }
     map
 }
@@ -116,7 +116,8 @@ fn an_answer_has_at_most_128_tags() {
 
 #[test]
 fn groups_are_a_list_of_strings() {
-    let rows: &[(&str, &[&str], Option<&[&str]>)] = &[
+    type Row<'a> = (&'a str, &'a [&'a str], Option<&'a [&'a str]>);
+    let rows: &[Row<'_>] = &[
         ("absent", &[], Some(&[])),
         ("empty", &[""], Some(&[])),
         ("one", &[r#""a""#], Some(&["a"])),

@@ -248,10 +248,15 @@ async fn a_page_that_nobody_asked_for_is_not_known() {
     assert_eq!((&explained["stored"], &explained["regenerations"]), (&Value::Null, &json!([])));
     assert_eq!(origin.total(), 0);
     assert_eq!(explain(&edge, "/never", &[]).await, explained, "asking changes nothing");
-    // Without `hosts`, a path alone is on the origin's own name, and pages are stored under the visitors'.
-    edge.stored("/p").await;
+    // Without `hosts`, a path alone is on the origin's own name until it is clear which one visitors use.
     let explained = explain_url(&edge, "/p", &[]).await;
     assert_eq!(explained["key"]["host"], origin.url().trim_start_matches("http://"));
+    edge.stored("/p").await;
+    let explained = explain_url(&edge, "/p", &[]).await;
+    assert_decided(&explained, "reuse", "hit; ttl=", &[]);
+    assert_eq!(explained["key"]["host"], "site.test");
+    edge.get("/other").host("other.test").await;
+    let explained = explain_url(&edge, "/p", &[]).await;
     assert_advised(&explained, "http://site.test/p");
 }
 

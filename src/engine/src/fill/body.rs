@@ -10,7 +10,7 @@ use crate::origin::{Body, OriginError, OriginResponse};
 use crate::store::{Audience, Head, HeadBuilder};
 use bytes::{Bytes, BytesMut};
 use semantics::settlement::Failure;
-use semantics::storability::NotStorable;
+use semantics::storability::{self, NotStorable};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -141,7 +141,8 @@ impl Job {
         tags: Tags,
     ) -> Opened {
         let head = self.head(response, audience, response.length, None);
-        Opened { head, length: response.length, variant, began: self.began, tags }
+        let shared = storability::is_shared(&response.fields, self.engine.clock.now());
+        Opened { head, length: response.length, variant, began: self.began, tags, shared }
     }
 
     pub(super) fn head(

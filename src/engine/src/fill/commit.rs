@@ -8,8 +8,9 @@ use crate::invalidate::{Checked, Tags};
 use crate::origin::{Kind, OriginResponse};
 use crate::store::{Audience, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, SET_COOKIE};
-use http::{HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use semantics::cache_control::CacheControl;
 use semantics::freshness::{self, Times};
 use semantics::guard::{self, Broken};
 use semantics::policy::{OnUncacheable, SetCookie};
@@ -141,7 +142,7 @@ impl Job {
             windows: self.honest(windows, &response.fields),
             fetched_at: storable.requested,
             checked: Checked::new(self.began),
-            written: self.written(),
+            written: self.written(storable.requested),
             route: self.route.name.clone(),
             tags: storable.tags.clone(),
             rendered_in_ms: self.rendered_in_ms(&times, &response.fields),
@@ -169,13 +170,14 @@ impl Job {
         Some(broken)
     }
 
-    /// What was written to while it was on the way is to be validated at once.
-    fn written(&self) -> Written {
-        match &self.stored {
-            _ if self.lead.was_written() => Written::at(self.engine.clock.now()),
-            Some(stored) => stored.written.inherited(),
-            None => Written::default(),
+    /// What was written to while it was on the way, from `fetched` on, is to be validated at once: unless that was
+    /// noted already with what it replaces, and perhaps put off.
+    fn written(&self, fetched: Timestamp) -> Written {
+        let inherited = self.stored.as_ref().map(|stored| stored.written.inherited()).unwrap_or_default();
+        if self.lead.was_written() && !inherited.is_after(fetched) {
+            return Written::at(self.engine.clock.now());
         }
+        inherited
     }
 
     /// The tags of an answer: the route's, and those that the origin gave (semantics 41). What is left out is counted and
@@ -236,7 +238,7 @@ impl Job {
             windows: self.honest(windows, &response.fields),
             fetched_at: times.requested,
             checked: Checked::new(self.began),
-            written: self.written(),
+            written: self.written(times.requested),
             route: self.route.name.clone(),
             tags: self.tags(&fields),
             rendered_in_ms: self.rendered_in_ms(times, &response.fields),
@@ -291,9 +293,11 @@ impl Job {
 /// The stored fields with those of a 304 in their place. A cookie is nobody's, and the new Date counts from now.
 fn merged(old: &StoredResponse, response: &OriginResponse, times: &Times) -> HeaderMap {
     let mut fields = old.head.origin_fields();
+    let same_but_swr = says_less(&fields, &response.fields);
     // What describes the body stays with the body (RFC 9111, 3.2): it may have been decoded since.
     let kept = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, SET_COOKIE];
-    let news = || response.fields.iter().filter(|(n, _)| !kept.contains(n));
+    let stays = |name: &HeaderName| kept.contains(name) || (same_but_swr && *name == CACHE_CONTROL);
+    let news = || response.fields.iter().filter(|(name, _)| !stays(name));
     for (name, _) in news() {
         fields.remove(name);
     }
@@ -304,6 +308,16 @@ fn merged(old: &StoredResponse, response: &OriginResponse, times: &Times) -> Hea
         fields.append(name, value.clone());
     }
     fields
+}
+
+/// Whether a 304's Cache-Control is the stored one without its stale window: Nitro leaves that out of its 304s, and does
+/// not mean to take it back (our choice).
+fn says_less(stored: &HeaderMap, news: &HeaderMap) -> bool {
+    let parse =
+        |fields: &HeaderMap| CacheControl::parse(fields.get_all(CACHE_CONTROL).into_iter().map(HeaderValue::as_bytes));
+    let (stored, news) = (parse(stored), parse(news));
+    let without = CacheControl { stale_while_revalidate: None, ..stored };
+    stored.stale_while_revalidate.is_some() && news == without
 }
 
 fn made_up(body: &[u8]) -> HeaderValue {

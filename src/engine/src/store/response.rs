@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use semantics::settlement::Failure;
 use semantics::validation::Validators;
-use semantics::{Timestamp, Windows, key};
+use semantics::{Timestamp, Windows, key, storability};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +53,11 @@ impl StoredResponse {
         Validators { etag: self.head.origin_field("etag"), last_modified: self.head.origin_field("last-modified") }
     }
 
+    /// Whether the origin said that it is everybody's: see [`storability::is_shared`].
+    pub fn is_shared(&self) -> bool {
+        storability::is_shared(&self.head.origin_fields(), self.windows.generated)
+    }
+
     /// What it can be selected by; `None` if its key cannot be read.
     pub fn subject(&self) -> Option<Subject<'_>> {
         let (host, path) = key::host_and_path(&self.key, !self.variant.is_empty())?;
@@ -91,14 +96,24 @@ impl Written {
         Written(AtomicU64::new(now.as_micros()))
     }
 
-    /// Notes a success. Within `pause` of the last one it counts from the pause's end: it is put off, not lost.
-    pub fn note(&self, now: Timestamp, pause: Duration) {
+    /// Notes a success on the URL of what was fetched at `fetched`. Within `pause` of the last one that was seen to, it
+    /// counts from the pause's end: it is put off, not lost.
+    pub fn note(&self, fetched: Timestamp, now: Timestamp, pause: Duration) {
         let later = |last: u64| {
             let last = Timestamp::from_micros(last);
+            if last > fetched {
+                // A validation is due already, or will be.
+                return None;
+            }
             let next = if last == Timestamp::EPOCH { now } else { last.after(pause).max(now) };
-            (last <= now).then_some(next.as_micros())
+            Some(next.as_micros())
         };
         let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
+    }
+
+    /// Whether it counts, now or later, for what was fetched at `fetched`.
+    pub fn is_after(&self, fetched: Timestamp) -> bool {
+        Timestamp::from_micros(self.0.load(Ordering::Acquire)) > fetched
     }
 
     /// Whether what was fetched at `fetched` is to be validated now.

@@ -37,7 +37,8 @@ async fn an_order_renders_now_and_is_answered_when_the_page_is_stored() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_is_stored_an_order_renders() {
-    let whatever: [(&str, fn(&World)); 4] = [
+    type Before = fn(&World);
+    let whatever: [(&str, Before); 4] = [
         ("fresh", |_| {}),
         ("stale by order", |world| {
             world.soft(at("/isr/p"));

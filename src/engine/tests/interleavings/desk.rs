@@ -1,10 +1,10 @@
-//! A model of an origin at which every request waits for its answer. What it answers with is what it had when it was asked.
+//! A model of an origin at which every request waits for its answer. It answers with what it had when it was asked.
 
 use crate::ledger::Ledger;
 use bytes::Bytes;
 use engine::Clock;
 use engine::origin::{Body, BoxFuture, Origin, OriginError, OriginRequest, OriginResponse};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 use semantics::settlement::Failure;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl Desk {
         *self.cache_control.lock() = cache_control;
     }
 
-    /// Of every open request in the order of its coming: `None` while its body is on its way, else whether a 304 would do.
+    /// Of every open request in the order of coming: `None` while its body is on its way, else whether a 304 would do.
     pub fn open(&self) -> Vec<Option<bool>> {
         let confirms = |open: &Open| matches!(open.waits, Waits::Head(_)).then_some(open.confirms);
         self.open.lock().iter().map(confirms).collect()
@@ -145,7 +145,7 @@ impl Desk {
 fn response(status: u16, fields: &[(&'static str, String)], body: Sheet) -> OriginResponse {
     let mut map = HeaderMap::new();
     for (name, value) in fields {
-        map.insert(HeaderName::from_static(name), HeaderValue::try_from(value.as_str()).unwrap());
+        map.insert(*name, HeaderValue::try_from(value.as_str()).unwrap());
     }
     OriginResponse {
         status: StatusCode::from_u16(status).unwrap(),

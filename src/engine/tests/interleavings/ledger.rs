@@ -24,8 +24,8 @@ struct Page {
     /// Orders that are not answered yet.
     orders: usize,
     failures: usize,
-    /// When the newest fetch failed, if nothing was stored since.
-    failed_at: Option<Timestamp>,
+    /// When the newest fetch failed, if nothing was stored since, and of which version it was.
+    failed: Option<(Timestamp, u64)>,
     last: Option<(u64, CacheStatus)>,
 }
 
@@ -40,8 +40,6 @@ pub struct Floor {
     hard: u64,
     /// Nothing older is served: somebody has this already.
     seen: u64,
-    /// How often the origin failed so far.
-    failures: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -73,7 +71,7 @@ pub enum Seen {
 
 impl Ledger {
     pub fn floor(&self, page: usize) -> Floor {
-        Floor { failures: self.pages[page].failures, ..self.pages[page].floor }
+        self.pages[page].floor
     }
 
     /// Right before the call: the origin has something new.
@@ -99,10 +97,12 @@ impl Ledger {
             State::Stored(at) => state.orders == 0 && now < at.after(WINDOW),
             State::Failed => false,
         };
-        let too_soon = |at: Timestamp| at < now && now < at.after(PAUSE);
+        // At the very moment it may have been on its way already, and so may one that took the place of an older one.
+        let abandoned = state.floor.hard.max(state.floor.validate);
+        let too_soon = |(at, of): (Timestamp, u64)| of >= abandoned && at < now && now < at.after(PAUSE);
         let wrong = if same.any(needless) {
             Some("another is under way, or what it brought is fresh")
-        } else if state.orders == 0 && state.failed_at.is_some_and(too_soon) {
+        } else if state.orders == 0 && state.failed.is_some_and(too_soon) {
             Some("one failed just now")
         } else if validator.is_some_and(|v| v < state.floor.hard) {
             Some("it names what was invalidated hard")
@@ -120,7 +120,7 @@ impl Ledger {
     pub fn stored(&mut self, page: usize, fetch: usize, now: Timestamp) {
         let state = &mut self.pages[page];
         state.fetches[fetch].state = State::Stored(now);
-        state.failed_at = None;
+        state.failed = None;
     }
 
     pub fn failed(&mut self, page: usize, fetch: usize, now: Timestamp) {
@@ -128,7 +128,7 @@ impl Ledger {
         state.fetches[fetch].state = State::Failed;
         state.failures += 1;
         if fetch + 1 == state.fetches.len() {
-            state.failed_at = Some(now);
+            state.failed = Some((now, state.fetches[fetch].version));
         }
     }
 
@@ -170,7 +170,7 @@ impl Ledger {
                 state.floor.seen = version.max(state.floor.seen);
                 (version < floor.current).then(|| format!("version {version} was rendered before it"))
             }
-            Err(message) => (state.failures == floor.failures).then(|| format!("an error out of nothing: {message}")),
+            Err(message) => (state.failures == 0).then(|| format!("an error out of nothing: {message}")),
         };
         if let Some(wrong) = wrong {
             self.wrong.push(format!("an order of page {page}, given at {floor:?}: {wrong}"));

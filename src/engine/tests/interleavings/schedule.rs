@@ -37,11 +37,24 @@ enum What {
 /// How it went.
 pub struct Played {
     pub wrong: Vec<String>,
-    /// Its steps, for people.
-    pub told: String,
-    /// The same for the same steps on the same kind of pages.
-    pub digest: u64,
     pub overtaken: usize,
+    kind: Kind,
+    pages: usize,
+    steps: Vec<Step>,
+}
+
+impl Played {
+    /// Its steps, for people.
+    pub fn told(&self) -> String {
+        format!("{:?}, {} pages: {:?}", self.kind, self.pages, self.steps)
+    }
+
+    /// The same for the same steps on the same kind of pages.
+    pub fn digest(&self) -> u64 {
+        let mut digest = DefaultHasher::new();
+        (self.kind, self.pages, &self.steps).hash(&mut digest);
+        digest.finish()
+    }
 }
 
 pub struct Schedule {
@@ -59,7 +72,6 @@ impl Schedule {
         let mut rng = Rng(seed);
         let kind = Kind::ALL[rng.index(Kind::ALL.len())];
         let pages = 1 + rng.index(2);
-        *stage.ledger.lock() = Ledger::default();
         stage.desk.says(kind.cache_control());
         Schedule { stage: stage.clone(), rng, seed, kind, pages, steps: Vec::new(), tasks: Vec::new() }
     }
@@ -77,15 +89,8 @@ impl Schedule {
         if self.comes_to_rest().await && self.rng.chance(15) {
             self.gets_well().await;
         }
-        let mut digest = DefaultHasher::new();
-        (self.kind, self.pages, &self.steps).hash(&mut digest);
-        let mut ledger = self.stage.ledger.lock();
-        Played {
-            wrong: std::mem::take(&mut ledger.wrong),
-            told: format!("{:?}, {} pages: {:?}", self.kind, self.pages, self.steps),
-            digest: digest.finish(),
-            overtaken: ledger.overtaken,
-        }
+        let Ledger { wrong, overtaken, .. } = std::mem::take(&mut *self.stage.ledger.lock());
+        Played { wrong, overtaken, kind: self.kind, pages: self.pages, steps: self.steps }
     }
 
     fn draw(&mut self) -> Step {
@@ -138,14 +143,14 @@ impl Schedule {
 
     async fn take(&mut self, step: Step) {
         self.steps.push(step);
-        let Schedule { stage, kind, .. } = self;
+        let (stage, kind) = (self.stage.clone(), self.kind);
         match step {
             Step::Visit(page) => {
-                let visit = stage.clone().visit(*kind, page, self.path(page));
+                let visit = stage.visit(kind, page, self.path(page));
                 self.tasks.push(tokio::spawn(visit));
             }
             Step::Order(page) => {
-                let order = stage.clone().order(*kind, page, self.path(page));
+                let order = stage.order(kind, page, self.path(page));
                 self.tasks.push(tokio::spawn(order));
             }
             Step::Invalidate(mode, what) => self.invalidate(mode, what),
