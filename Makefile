@@ -41,6 +41,7 @@ test-long: setup-long
 	PROPTEST_CASES=20000 cargo test --workspace --test cache_control --test targeted --test injective_keys --test never_fresher
 	LARDER_MUTATIONS=20000 cargo test --workspace --bin larder mutated
 	cargo test --workspace --test long
+	LARDER_INTERLEAVINGS=1000000 cargo test --release -p engine --test interleavings -- --nocapture
 	cargo build --bin larder
 	tests/openapi/run.py
 	cargo build --release --bin larder

@@ -20,6 +20,7 @@ mod guards;
 mod hits;
 mod limits;
 mod metrics;
+mod metrics_each;
 mod on_demand;
 mod openapi;
 mod outages;

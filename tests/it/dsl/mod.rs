@@ -5,11 +5,13 @@ mod client;
 mod edge;
 mod origin;
 mod reply;
+mod snapshot;
 
 pub use client::{Crowd, HOST, Raw, Request, Response};
 pub use edge::{Edge, Larder, PLAIN, SHORT, Scratch};
 pub use origin::{Origin, Seen};
 pub use reply::Reply;
+pub use snapshot::{DOWN, Moves, Snapshot, UP};
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
