@@ -119,8 +119,9 @@ impl App {
 
     /// Reads the configuration again. What came of it is logged and counted.
     pub fn reload(&self) {
-        // Others go on meanwhile on other threads.
-        let _ = tokio::task::block_in_place(|| self.reloading.reload());
+        // Not waited for: a signal to leave may come meanwhile.
+        let reloading = self.reloading.clone();
+        tokio::task::spawn_blocking(move || reloading.reload());
     }
 
     /// Opens the access log's file anew, after it was moved away.

@@ -86,6 +86,8 @@ where
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
+                // Head and body are two writes: the second would wait for the first one's acknowledgement.
+                let _ = stream.set_nodelay(true);
                 let desk = desk.clone();
                 tokio::spawn(async move {
                     connection(stream, &desk).await;

@@ -104,8 +104,9 @@ impl Writer {
         let Some(path) = &self.path else { return };
         match append_to(path) {
             Ok(file) => {
+                // It may be the same file still, that was not moved away.
+                self.torn &= file.metadata().is_ok_and(|about| about.len() > 0);
                 self.output = Box::new(file);
-                self.torn = false;
             }
             Err(error) => {
                 let path = path.display();

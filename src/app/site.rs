@@ -11,6 +11,9 @@ use engine::{Clock, Engine, Metrics, OriginSettings, Route};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+/// What requests that match no route are called.
+pub(super) const UNMATCHED: &str = "unmatched";
+
 /// What is there once, whatever is reloaded.
 pub(super) struct Foundations {
     pub(super) client: Arc<Client>,
@@ -63,7 +66,7 @@ fn routes(config: &Config, metrics: &Metrics) -> Routes {
         let route = Route::new(&r.name, r.policy.clone(), r.origin, metrics);
         (r.matcher.clone(), Arc::new(tagged(route, &r.matcher, &r.tags)))
     });
-    let unmatched = Route::new("unmatched", config.unmatched.clone(), 0, metrics);
+    let unmatched = Route::new(UNMATCHED, config.unmatched.clone(), 0, metrics);
     Routes {
         routes: routes.collect(),
         unmatched: Arc::new(tagged(unmatched, &Matcher::default(), &config.unmatched_tags)),

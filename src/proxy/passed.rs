@@ -18,7 +18,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use semantics::settlement::Failure;
-use semantics::{CacheStatus, Outcome, Timestamp, personal, tags};
+use semantics::{CacheStatus, Field, Outcome, Timestamp, personal, tags};
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,21 +95,29 @@ impl Passed {
             return;
         }
         let lines = response.headers.get_all("cache-group-invalidation");
-        let groups = tags::groups(lines.iter().map(HeaderValue::as_bytes)).unwrap_or_default();
-        let asked = Asked {
-            scheme: handover.scheme,
-            host: Some(&handover.host),
-            path: request.uri.path(),
-            query: request.uri.query(),
-            fields: &[],
-        };
-        // The host was known when the request came in.
-        let _ = handover.site.with_visit(&asked, |visit| {
-            let policy = &visit.route.policy;
-            if !policy.is_isr() && !policy.bypass {
-                handover.site.engine.unsafe_method_succeeded(visit, UnsafeSuccess { groups: &groups });
-            }
-        });
+        let site = &handover.site;
+        // A host that holds nothing has no groups: made-up ones must not fill the records.
+        let holds = !site.hosts.sites.is_empty() || site.known_hosts.has(&handover.host);
+        let groups = tags::groups(lines.iter().map(HeaderValue::as_bytes)).filter(|_| holds).unwrap_or_default();
+        let own: Vec<Field<'_>> =
+            request.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+        // The page as anybody has it, and as this client does.
+        for (fields, groups) in [(&[][..], &groups[..]), (&own[..], &[][..])] {
+            let asked = Asked {
+                scheme: handover.scheme,
+                host: Some(&handover.host),
+                path: request.uri.path(),
+                query: request.uri.query(),
+                fields,
+            };
+            // The host was known when the request came in.
+            let _ = site.with_visit(&asked, |visit| {
+                let policy = &visit.route.policy;
+                if !policy.is_isr() && !policy.bypass {
+                    site.engine.unsafe_method_succeeded(visit, UnsafeSuccess { groups });
+                }
+            });
+        }
     }
 
     fn peer(session: &Session, upgrade: bool, upstream: &Upstream, address: std::net::SocketAddr) -> HttpPeer {

@@ -151,7 +151,10 @@ async fn deliver_stored(
     tail: &mut Vec<u8>,
 ) -> io::Result<Sent> {
     let now = site.engine.clock.now();
-    visit.route.metrics.served(served.response.windows.age(now));
+    // What was waited for came from the origin just now: only what was there already says how old pages get.
+    if matches!(served.status.outcome(), Outcome::Hit | Outcome::Stale) {
+        visit.route.metrics.served(served.response.windows.age(now));
+    }
     client.stored(visit.request, visit.facts, served, now, tail).await
 }
 

@@ -47,6 +47,11 @@ const HOSTS_AT_MOST: usize = 64;
 const HOST_IDLE: Duration = Duration::from_secs(600);
 
 impl KnownHosts {
+    /// Whether anything can be stored for this host.
+    pub(super) fn has(&self, host: &str) -> bool {
+        self.seen.lock().contains_key(host)
+    }
+
     /// The host that visitors ask for, if there is only one.
     pub(super) fn only(&self) -> Option<String> {
         let seen = self.seen.lock();

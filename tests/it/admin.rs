@@ -3,6 +3,7 @@
 
 mod entries;
 mod explain;
+mod speed;
 
 use crate::dsl::{Edge, Origin, PLAIN, Raw, Reply, Request, Response, until};
 use serde_json::{Value, json};

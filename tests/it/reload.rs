@@ -32,7 +32,7 @@ async fn a_reload_changes_routes_and_hosts_and_keeps_what_is_stored() {
     answer.status(200);
     let told: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(told["changed"], serde_json::json!(["routes"]), "{told}");
-    assert!(edge.get("/p").await.is("v1").is_hit(), "what is stored stays");
+    edge.get("/p").await.is("v1").cache_status("hit; ttl=").at_once();
     edge.get("/later?x").await;
     let revalidate = Request::new(edge.admin, "POST", "/v1/revalidate").host(&edge.admin.to_string());
     let revalidate = revalidate.header("Authorization", &format!("Bearer {TOKEN}"));
@@ -42,6 +42,30 @@ async fn a_reload_changes_routes_and_hosts_and_keeps_what_is_stored() {
     reload(&edge, TOKEN).await.status(200);
     edge.get("/p").await.status(421);
     assert!((edge.metric("larder_config_reloads_total{outcome=success}").await - 2.0).abs() < 0.5);
+}
+
+#[tokio::test]
+async fn pages_of_a_route_that_changes_are_regenerated_and_those_of_an_earlier_one_stay_fresh() {
+    let routes = |later: &str| {
+        let early = "  - { name: early, match: /early, revalidate: 1h }\n";
+        with(TOKEN, &format!("routes:\n{early}  - {{ name: later, match: /later, revalidate: {later} }}\n"))
+    };
+    let origin = Origin::start().await;
+    origin.page("/early", "v1");
+    origin.page("/later", "v1");
+    let edge = Edge::with_config(&origin, &routes("never")).await;
+    edge.stored("/early").await;
+    edge.stored("/later").await;
+    let asked = origin.count("/early");
+    origin.page("/early", "v2");
+    origin.page("/later", "v2");
+    edge.rewrite(&origin, &routes("1h"));
+    reload(&edge, TOKEN).await.status(200);
+    let stale = edge.get("/later").await;
+    assert!(stale.is("v1").at_once().is_stale(), "{:?}", stale.field("cache-status"));
+    edge.until_is("/later", "v2").await.cache_status("hit; ttl=3");
+    edge.get("/early").await.is("v1").cache_status("hit; ttl=3");
+    assert_eq!(origin.count("/early"), asked);
 }
 
 #[tokio::test]

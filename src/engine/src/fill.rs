@@ -178,6 +178,8 @@ impl Job {
         }
         match ended {
             Ok(landing) => self.lead.land(landing),
+            // It was judged as if something was stored. Who waits starts over, with nothing stored.
+            Err(Ending::Failed(_)) if self.lost_what_is_stored() => self.lead.land(Landing::Abandoned),
             Err(Ending::Failed(failed)) => self.fail(*failed),
             Err(Ending::Dropped(reason)) => self.drop_stored(reason),
             Err(Ending::Relayed) => self.lead.land(Landing::Delivered),
@@ -206,7 +208,8 @@ impl Job {
         let mut fetched = self.fetch_settled(deadline).await?;
         let rendered_in = self.stored.as_ref().map_or(Duration::ZERO, |s| s.rendered_in());
         for _ in 1..honesty::requests_at_most(rendered_in) {
-            if self.request.kind != Kind::Refresh || !fetched.is_stale() {
+            let asks_again = self.request.kind == Kind::Refresh || self.cause == Cause::Operator;
+            if !asks_again || !fetched.is_stale() {
                 break;
             }
             let again = Instant::now() + honesty::pause(rendered_in);
@@ -221,17 +224,17 @@ impl Job {
 
     /// Asks the origin and judges the head; once more without conditions after a 304 that fits nothing.
     async fn fetch_settled(&mut self, deadline: Instant) -> Result<Fetched, Ending> {
-        let now = self.engine.clock.now();
-        if self.stored.as_ref().is_some_and(|s| self.engine.validity(s, now) == Validity::Hard) {
-            // Not even its validators are used any more.
-            self.stored = None;
-            canonical::make_unconditional(&mut self.request);
-        }
         if let Some(stored) = self.stored.clone() {
             canonical::make_conditional(&mut self.request, &stored);
         }
         for _ in 0..2 {
+            // In this order: what is invalidated between the two is newer than this fetch.
             self.began = self.engine.journal.epoch();
+            if self.lost_what_is_stored() {
+                // Not even its validators are used any more.
+                self.stored = None;
+                canonical::make_unconditional(&mut self.request);
+            }
             let requested = self.engine.clock.now();
             let response = self.fetch(deadline).await.map_err(Ending::failed)?;
             let responded = self.engine.clock.now();
@@ -250,6 +253,12 @@ impl Job {
         }
         let message = "the origin answered 304 to a request that was not conditional";
         Err(Ending::failed(Failed::plain(Failure::UnmatchedNotModified, message, self.engine.clock.now())))
+    }
+
+    /// Whether what was stored when this fill began was invalidated hard meanwhile.
+    fn lost_what_is_stored(&self) -> bool {
+        let now = self.engine.clock.now();
+        self.stored.as_ref().is_some_and(|s| self.engine.validity(s, now) == Validity::Hard)
     }
 
     async fn fetch(&self, deadline: Instant) -> Result<OriginResponse, Failed> {
@@ -332,7 +341,7 @@ impl Job {
         let retry_after = retry_after(&response, self.engine.clock.now());
         let mut failed = Failed { retry_after, ..Failed::plain(failure, message, self.engine.clock.now()) };
         let now = self.engine.clock.now();
-        let unusable = self.stored.as_ref().is_none_or(|s| now >= s.windows.usable_until());
+        let unusable = self.stored.as_ref().is_none_or(|s| !self.engine.is_usable(s, now));
         if unusable && matches!(failure, Failure::Status(_)) {
             failed.answer = self.failed_words(response, deadline).await;
         }

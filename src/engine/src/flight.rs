@@ -8,6 +8,7 @@ use crate::invalidate::Tags;
 use crate::store::{Head, KeyHash, StoredResponse};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use semantics::Timestamp;
 use semantics::settlement::Failure;
 use semantics::storability::NotStorable;
 use std::collections::{HashMap, VecDeque};
@@ -67,8 +68,8 @@ struct State {
     /// Where each watcher reads next.
     cursors: HashMap<u64, usize>,
     next_watcher: u64,
-    /// An unsafe method succeeded on the URL meanwhile.
-    written: bool,
+    /// When an unsafe method first succeeded on the URL meanwhile.
+    written: Option<Timestamp>,
 }
 
 pub struct Flight {
@@ -157,6 +158,11 @@ impl Watcher {
                 return Some(Landing::Abandoned);
             }
         }
+    }
+
+    /// Whether the URL was written to while this flight was under way, and before `at`.
+    pub fn was_written_before(&self, at: Timestamp) -> bool {
+        self.flight.state.lock().written.is_some_and(|written| written <= at)
     }
 
     /// The next bytes of the body; `None` at its proper end.
@@ -258,9 +264,9 @@ impl Flights {
     }
 
     /// Notes that the URL was written to while its page was on the way.
-    pub fn note_written(&self, hash: KeyHash) {
+    pub fn note_written(&self, hash: KeyHash, now: Timestamp) {
         if let Some(flight) = self.shard(hash).lock().get(&hash) {
-            flight.state.lock().written = true;
+            flight.state.lock().written.get_or_insert(now);
         }
     }
 
@@ -326,7 +332,7 @@ impl Lead {
 
     /// Whether the URL was written to since this flight began.
     pub fn was_written(&self) -> bool {
-        self.flight.state.lock().written
+        self.flight.state.lock().written.is_some()
     }
 
     /// Every key at which this flight is found.

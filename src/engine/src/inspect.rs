@@ -156,28 +156,26 @@ impl Engine {
         let now = self.clock.now();
         self.each_stored(|response| {
             let there = self.validity(response, now) != Validity::Hard;
-            count += usize::from(there && all.iter().any(|one| self.selects(one, response)));
+            count += usize::from(there && self.select_one(all, response));
             std::ops::ControlFlow::Continue(())
         })
         .await;
         count
     }
 
-    fn selects(&self, one: &Invalidation, response: &StoredResponse) -> bool {
+    /// Whether any of these invalidations selects a response.
+    fn select_one(&self, all: &[Invalidation], response: &StoredResponse) -> bool {
         let Some(subject) = response.subject() else { return false };
-        if one.host.as_deref().is_some_and(|host| host != subject.host) {
-            return false;
-        }
-        let pages = || page::pages_of(subject.path);
-        match &one.target {
-            Target::Path(path) => pages().iter().any(|p| p == path),
-            Target::Prefix(prefix) => pages().iter().any(|p| p.starts_with(prefix.as_str())),
-            Target::Route(route) => route == subject.route,
-            Target::Tag(tag) => {
-                subject.tags.iter().any(|t| t == tag)
-                    || self.journal.added_tags(subject.host, subject.path).contains(tag)
+        let pages = page::pages_of(subject.path);
+        let added = self.journal.added_tags(subject.host, subject.path);
+        all.iter().filter(|one| one.host.as_deref().is_none_or(|host| host == subject.host)).any(|one| {
+            match &one.target {
+                Target::Path(path) => pages.contains(path),
+                Target::Prefix(prefix) => pages.iter().any(|p| p.starts_with(prefix.as_str())),
+                Target::Route(route) => route == subject.route,
+                Target::Tag(tag) => added.contains(tag) || subject.tags.iter().any(|t| t == tag),
             }
-        }
+        })
     }
 
     /// The responses stored at exactly this path, `most` at most: every host, query and variant of it.

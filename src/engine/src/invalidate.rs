@@ -246,7 +246,8 @@ impl Journal {
     /// # Errors
     /// There is no room for more: nothing was added.
     pub fn add_tags(&self, host: Option<&str>, path: &str, tags: &[String]) -> Result<Vec<String>, TagsRefused> {
-        self.records.write().add_tags(host, path, tags)
+        let mut records = self.records.write();
+        records.add_tags(host, path, tags, self.epoch())
     }
 
     /// The tags that were added to a page.

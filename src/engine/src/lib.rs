@@ -36,7 +36,7 @@ use origin::{Kind, Origin};
 use parking_lot::Mutex;
 use semantics::storability::NotStorable;
 use semantics::{
-    CacheStatus, Decision, Facts, Forward, Policy, Request, Selection, Timestamp, decision, personal, query,
+    CacheStatus, Decision, Facts, Forward, Policy, Request, Selection, Timestamp, Windows, decision, personal, query,
 };
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -190,6 +190,10 @@ impl Engine {
         let Some(response) = stored else { return Step::Wait };
         let Some(selection) = self.selection(response, now) else { return Step::Wait };
         match decision::decide(visit.facts, selection, now) {
+            // A visitor with something of his own asks for himself, also while the origin fails for others.
+            Decision::Reuse { failing: true, .. } if self.must_ask_himself(visit, response) => {
+                Step::Pass(Forward::Request)
+            }
             Decision::Reuse { ttl, failing } => Step::Serve(served(response, ttl, failing)),
             Decision::ReuseAndRefresh { ttl } => {
                 if response.regeneration.claim(now) {
@@ -205,16 +209,26 @@ impl Engine {
 
     /// What a stored response is to a visit now; `None` after a hard invalidation.
     pub(crate) fn selection(&self, response: &StoredResponse, now: Timestamp) -> Option<Selection> {
-        let windows = match self.validity(response, now) {
-            Validity::Valid => response.windows,
-            Validity::Soft(at) => response.windows.stale_from(at.min(now)),
-            Validity::Validate => response.windows.validated_from(now),
-            Validity::Hard => return None,
-        };
+        let windows = self.windows(response, now)?;
         // The state of the regeneration matters only to what is stale, and costs a lock.
         let fresh = now < windows.fresh_until;
         let failing_until = if fresh { None } else { response.regeneration.failing_until() };
         Some(Selection::Stored { windows, failing_until })
+    }
+
+    /// The windows that invalidations leave to a response; `None` after a hard one.
+    pub(crate) fn windows(&self, response: &StoredResponse, now: Timestamp) -> Option<Windows> {
+        match self.validity(response, now) {
+            Validity::Valid => Some(response.windows),
+            Validity::Soft(at) => Some(response.windows.stale_from(at.min(now))),
+            Validity::Validate => Some(response.windows.validated_from(now)),
+            Validity::Hard => None,
+        }
+    }
+
+    /// Whether a response may answer in the place of an origin that fails.
+    pub(crate) fn is_usable(&self, response: &StoredResponse, now: Timestamp) -> bool {
+        self.windows(response, now).is_some_and(|windows| now < windows.usable_until())
     }
 
     /// How a response stands against invalidations and against writes to its URL.

@@ -72,6 +72,7 @@ impl Engine {
         for _ in 0..TRIES {
             let selected = self.select(visit);
             let (mut watcher, lead) = self.flights.join_or_lead(selected.hash);
+            let ours = lead.is_some();
             if let Some(lead) = lead {
                 let request = match &selected.stored {
                     Some(stored) => canonical::refresh(visit, stored, Kind::Fill),
@@ -84,9 +85,14 @@ impl Engine {
                 Some(Landing::Stored(response) | Landing::Freshened(response))
                     if response.checked.began() >= ordered && response.fetched_at >= started =>
                 {
+                    if response.windows.fresh_until <= response.windows.generated {
+                        return Err(self.refused("the origin says itself that it is stale, or fresh for no time"));
+                    }
                     return Ok(Regenerated { response, took: self.clock.now().since(started) });
                 }
-                Some(Landing::Failed(failed)) if failed.at >= started => return Err(failed),
+                // A fill that began before the order says nothing of it.
+                Some(_) | None if !ours => {}
+                Some(Landing::Failed(failed)) => return Err(failed),
                 Some(Landing::NotStorable(reason)) => return Err(self.refused(reason.as_str())),
                 Some(Landing::Guarded(_)) => return Err(self.refused(NotStorable::Guard.as_str())),
                 None | Some(Landing::Delivered) => return Err(self.refused("too-large or not cacheable")),
@@ -108,12 +114,15 @@ impl Engine {
         let note = |response: &StoredResponse| {
             response.written.note(response.fetched_at, now, back_off(&response.windows));
         };
+        // First what is on its way: it looks again after it has landed.
+        self.flights.note_written(visit.hash, now);
         match self.store.peek(visit.hash, visit.key) {
             Some(Slot::Response(response)) => note(&response),
             Some(Slot::Varies(spec)) => {
+                spec.written.stamp(now);
                 let variants: Vec<_> = spec.variants.lock().iter().copied().collect();
                 for hash in variants {
-                    self.flights.note_written(hash);
+                    self.flights.note_written(hash, now);
                     if let Some(response) = self.store.peek_response(hash) {
                         note(&response);
                     }
@@ -121,7 +130,6 @@ impl Engine {
             }
             None => {}
         }
-        self.flights.note_written(visit.hash);
         for group in success.groups {
             self.invalidate_group(visit.request.host, group);
         }

@@ -36,6 +36,13 @@ pub enum Answer {
 /// many of them end as a pass.
 const ROUNDS: usize = 8;
 
+/// When a visit came: what was ordered or written before that must show.
+#[derive(Clone, Copy)]
+struct Arrived {
+    epoch: u64,
+    at: Timestamp,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Led,
@@ -45,7 +52,7 @@ enum Role {
 impl Engine {
     /// Answers a visit, waiting for a fill where one is needed.
     pub async fn answer(self: &Arc<Self>, visit: &Visit<'_>) -> Answer {
-        let arrived = self.journal.epoch();
+        let arrived = Arrived { epoch: self.journal.epoch(), at: self.clock.now() };
         for _ in 0..ROUNDS {
             if let Some(answer) = self.round(visit, arrived).await {
                 return answer;
@@ -55,7 +62,7 @@ impl Engine {
     }
 
     /// One try; `None`: what was waited for was not for this visit, and it starts over.
-    async fn round(self: &Arc<Self>, visit: &Visit<'_>, arrived: u64) -> Option<Answer> {
+    async fn round(self: &Arc<Self>, visit: &Visit<'_>, arrived: Arrived) -> Option<Answer> {
         let now = self.clock.now();
         let selected = self.select(visit);
         if let Some(answer) = self.without_waiting(visit, &selected, now) {
@@ -86,7 +93,7 @@ impl Engine {
                 Step::Serve(served) => return Some(Answer::Served(served)),
                 Step::Pass(why) => return Some(Answer::Pass(why, None)),
                 Step::Unsatisfiable => return Some(Answer::Unsatisfiable),
-                Step::Wait if self.must_ask_himself(visit, &selected.nominated, || stored.is_shared()) => {
+                Step::Wait if self.must_ask_himself(visit, stored) => {
                     return Some(Answer::Pass(Forward::Request, None));
                 }
                 Step::Wait => {}
@@ -120,8 +127,8 @@ impl Engine {
 
     /// Whether a page that has to be fetched anew is not for this visitor: he is personal, and nobody said that it is
     /// everybody's (semantics 3).
-    fn must_ask_himself(&self, visit: &Visit<'_>, nominated: &[String], shared: impl FnOnce() -> bool) -> bool {
-        !visit.route.policy.is_isr() && visit.is_personal(nominated) && !shared()
+    pub(crate) fn must_ask_himself(&self, visit: &Visit<'_>, response: &StoredResponse) -> bool {
+        is_for_himself(visit, &response.variant) && !response.is_shared()
     }
 
     /// What is known of a key, as far as it binds this visit.
@@ -172,7 +179,7 @@ impl Engine {
         selected: &Selected,
         mut watcher: Watcher,
         role: Role,
-        arrived: u64,
+        arrived: Arrived,
     ) -> Option<Answer> {
         let why = match (&selected.stored, selected.nominated.is_empty()) {
             (Some(_), _) => Forward::Stale,
@@ -185,13 +192,13 @@ impl Engine {
                 if !suits(visit, &opened.variant) {
                     return None;
                 }
-                if self.must_ask_himself(visit, &selected.nominated, || opened.shared) {
+                if !opened.shared && is_for_himself(visit, &opened.variant) {
                     return Some(Answer::Pass(Forward::Request, None));
                 }
-                match self.journal.check_for(&visit.subject(&opened.tags), opened.began, arrived) {
-                    Validity::Valid => {}
+                match self.journal.check_for(&visit.subject(&opened.tags), opened.began, arrived.epoch) {
+                    Validity::Valid if !watcher.was_written_before(arrived.at) => {}
                     // Its fetch began before something that he must not see the far side of.
-                    Validity::Validate | Validity::Hard => {
+                    Validity::Valid | Validity::Validate | Validity::Hard => {
                         self.flights.abandon(selected.hash, &watcher);
                         return None;
                     }
@@ -211,6 +218,7 @@ impl Engine {
                 Some(Answer::Stream { opened, watcher, status })
             }
             Sight::Relay(..) => Some(Answer::Pass(Forward::Miss, None)),
+            Sight::Landed(Landing::Stored(_) | Landing::Freshened(_)) if watcher.was_written_before(arrived.at) => None,
             Sight::Landed(landing) => self.landed(visit, selected, landing, why, collapsed, arrived),
         }
     }
@@ -222,15 +230,15 @@ impl Engine {
         landing: Landing,
         why: Forward,
         collapsed: bool,
-        arrived: u64,
+        arrived: Arrived,
     ) -> Option<Answer> {
         let overtaken = |response: &StoredResponse| {
             let subject = visit.subject(&response.tags);
-            self.journal.check_for(&subject, response.checked.began(), arrived) != Validity::Valid
+            self.journal.check_for(&subject, response.checked.began(), arrived.epoch) != Validity::Valid
         };
         match landing {
-            Landing::Stored(response) | Landing::Freshened(response)
-                if self.must_ask_himself(visit, &selected.nominated, || response.is_shared()) =>
+            Landing::Stored(response) | Landing::Freshened(response) | Landing::Guarded(response)
+                if self.must_ask_himself(visit, &response) =>
             {
                 Some(Answer::Pass(Forward::Request, None))
             }
@@ -271,7 +279,7 @@ impl Engine {
         collapsed: bool,
     ) -> Answer {
         let now = self.clock.now();
-        let usable = stored.filter(|s| now < s.windows.usable_until() && self.validity(s, now) != Validity::Hard);
+        let usable = stored.filter(|s| self.is_usable(s, now));
         match usable {
             Some(response) => {
                 let status = CacheStatus::StaleAfter { status: failed.failure.status() };
@@ -283,6 +291,12 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether a visitor is personal beside what selected this variant, on a route where that counts.
+fn is_for_himself(visit: &Visit<'_>, variant: &[(String, Option<Vec<u8>>)]) -> bool {
+    let nominated: Vec<String> = variant.iter().map(|(name, _)| name.clone()).collect();
+    !visit.route.policy.is_isr() && visit.is_personal(&nominated)
 }
 
 /// Whether a response with these nominated fields answers this visitor (RFC 9111, 4.1).

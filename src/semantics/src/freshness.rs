@@ -45,10 +45,17 @@ impl Windows {
         Windows { fresh_until: self.fresh_until.min(at), ..self }
     }
 
-    /// To be validated from `at` on (RFC 9111, 4.4). For a failing origin it still answers.
+    /// To be validated from `at` on (RFC 9111, 4.4). For a failing origin it still answers, where stale use is not
+    /// forbidden.
     #[must_use]
     pub fn validated_from(self, at: Timestamp) -> Self {
-        Windows { stale_until: self.stale_until.min(at), ..self.stale_from(at) }
+        let error_until = if self.forbid_stale() { self.error_until.min(at) } else { self.error_until };
+        Windows { stale_until: self.stale_until.min(at), error_until, ..self.stale_from(at) }
+    }
+
+    /// Where stale use is forbidden the windows end together.
+    pub(crate) fn forbid_stale(&self) -> bool {
+        self.stale_until <= self.fresh_until && self.error_until <= self.fresh_until
     }
 
     /// Current age (RFC 9111, 4.2.3).

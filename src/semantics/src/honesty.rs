@@ -34,10 +34,8 @@ pub fn pause(rendered_in: Duration) -> Duration {
 
 /// The windows of an answer that was stale already: never fresh.
 pub fn stale_from_the_start(windows: Windows) -> Windows {
-    // Where stale use is forbidden the windows end together.
-    let forbidden = windows.stale_until <= windows.fresh_until && windows.error_until <= windows.fresh_until;
     let never = windows.generated;
-    if forbidden {
+    if windows.forbid_stale() {
         return Windows { fresh_until: never, stale_until: never, error_until: never, ..windows };
     }
     Windows { fresh_until: never, ..windows }

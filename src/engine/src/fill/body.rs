@@ -9,6 +9,7 @@ use crate::invalidate::Tags;
 use crate::origin::{Body, OriginError, OriginResponse};
 use crate::store::{Audience, Head, HeadBuilder};
 use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
 use semantics::settlement::Failure;
 use semantics::storability::{self, NotStorable};
 use std::time::Duration;
@@ -55,7 +56,10 @@ impl Job {
             body = self.decoded(body, coding).await?;
             decode::decoded_fields(&mut storable.response.fields);
         }
-        self.commit(&storable, placed, body)
+        let OriginResponse { status, fields, .. } = &storable.response;
+        let (status, kind) = (*status, fields.get(CONTENT_TYPE).cloned());
+        let broken = self.broken_guard(status, kind, &body).await;
+        self.commit(&storable, placed, body, broken)
     }
 
     /// A body without its coding. Off the async workers: it may be large.

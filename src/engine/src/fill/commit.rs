@@ -3,16 +3,16 @@
 use super::{Ending, Job, Storable};
 use crate::failed::Failed;
 use crate::flight::Landing;
-use crate::guard::next_attempt;
+use crate::guard::{back_off, next_attempt};
 use crate::invalidate::{Checked, Tags};
 use crate::origin::{Kind, OriginResponse};
 use crate::store::{Audience, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use semantics::cache_control::CacheControl;
 use semantics::freshness::{self, Times};
-use semantics::guard::{self, Broken};
+use semantics::guard::{self, Broken, Guard};
 use semantics::policy::{OnUncacheable, SetCookie};
 use semantics::settlement::{Failure, may_be_empty};
 use semantics::storability::{self, NotStorable};
@@ -20,6 +20,9 @@ use semantics::vary::{self, Vary};
 use semantics::{Field, Method, Request, Timestamp, Windows, honesty, tags};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
+
+/// Bodies from here on are judged off the async workers, in bytes.
+const LARGE: usize = 256 * 1024;
 
 /// Where a response is stored.
 pub(super) struct Placed {
@@ -57,8 +60,7 @@ impl Job {
         let hash = self.engine.hasher.hash(&key);
         let unchanged = known.filter(|s| s.names == names);
         let settled = unchanged.is_some() || slot.is_none();
-        let spec = unchanged
-            .unwrap_or_else(|| Arc::new(VarySpec { key: self.key.clone(), names, variants: Default::default() }));
+        let spec = unchanged.unwrap_or_else(|| Arc::new(VarySpec::new(self.key.clone(), names, self.began)));
         if settled && self.stored.is_none() {
             // First the flight can be found at the variant, then visitors are sent there.
             self.lead.also(hash);
@@ -107,7 +109,13 @@ impl Job {
     }
 
     /// Stores a whole answer.
-    pub(super) fn commit(&mut self, storable: &Storable, placed: Placed, body: Bytes) -> Result<Landing, Ending> {
+    pub(super) fn commit(
+        &mut self,
+        storable: &Storable,
+        placed: Placed,
+        body: Bytes,
+        broken: Option<Broken>,
+    ) -> Result<Landing, Ending> {
         let now = self.engine.clock.now();
         let response = &storable.response;
         let replaces_body = self.stored.as_ref().is_some_and(|s| !s.body.is_empty());
@@ -115,7 +123,6 @@ impl Job {
             let message = "the new version is empty";
             return Err(Ending::failed(Failed::plain(Failure::Empty, message, now)));
         }
-        let broken = self.broken_guard(response, &body);
         if let (Some(broken), Some(_)) = (broken, &self.stored) {
             let message = format!("the new version breaks the guard `{}`", broken.as_str());
             return Err(Ending::failed(Failed::plain(Failure::Guard(broken), message, now)));
@@ -142,7 +149,7 @@ impl Job {
             windows: self.honest(windows, &response.fields),
             fetched_at: storable.requested,
             checked: Checked::new(self.began),
-            written: self.written(storable.requested),
+            written: self.written(storable.requested, &windows, &placed.spec),
             route: self.route.name.clone(),
             tags: storable.tags.clone(),
             rendered_in_ms: self.rendered_in_ms(&times, &response.fields),
@@ -157,25 +164,36 @@ impl Job {
     }
 
     /// The guard of its route that a whole answer breaks (semantics 34), counted.
-    fn broken_guard(&self, response: &OriginResponse, body: &Bytes) -> Option<Broken> {
-        if !guard::applies_to(response.status) {
+    pub(super) async fn broken_guard(
+        &self,
+        status: StatusCode,
+        kind: Option<HeaderValue>,
+        body: &Bytes,
+    ) -> Option<Broken> {
+        let guard = &self.route.policy.guard;
+        if !guard::applies_to(status) || *guard == Guard::default() {
             return None;
         }
-        let content_type = response.fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         // A page may come back smaller than the words that it was gone.
         let page = self.stored.as_ref().filter(|s| guard::applies_to(s.head.status()));
         let replaces = page.map(|s| s.body.len());
-        let broken = guard::judge(&self.route.policy.guard, content_type, body, replaces).err()?;
+        let judge = {
+            let (guard, body) = (guard.clone(), body.clone());
+            move || guard::judge(&guard, kind.as_ref().map(HeaderValue::as_bytes), &body, replaces).err()
+        };
+        // A large body takes its time, which is not the time of those who are served meanwhile.
+        let broken = if body.len() < LARGE { judge() } else { tokio::task::spawn_blocking(judge).await.ok()? }?;
         self.engine.metrics.guard_rejected(&self.route.name, broken);
         Some(broken)
     }
 
-    /// What was written to while it was on the way, from `fetched` on, is to be validated at once: unless that was
-    /// noted already with what it replaces, and perhaps put off.
-    fn written(&self, fetched: Timestamp) -> Written {
+    /// What was written to while it was on the way, from `fetched` on, is to be validated; no sooner than the back-off
+    /// after the last time.
+    fn written(&self, fetched: Timestamp, windows: &Windows, spec: &Option<Arc<VarySpec>>) -> Written {
         let inherited = self.stored.as_ref().map(|stored| stored.written.inherited()).unwrap_or_default();
-        if self.lead.was_written() && !inherited.is_after(fetched) {
-            return Written::at(self.engine.clock.now());
+        let of_url = spec.as_ref().is_some_and(|spec| spec.written.is_after(fetched));
+        if of_url || self.lead.was_written() {
+            inherited.note(fetched, self.engine.clock.now(), back_off(windows));
         }
         inherited
     }
@@ -238,7 +256,7 @@ impl Job {
             windows: self.honest(windows, &response.fields),
             fetched_at: times.requested,
             checked: Checked::new(self.began),
-            written: self.written(times.requested),
+            written: self.written(times.requested, &windows, &None),
             route: self.route.name.clone(),
             tags: self.tags(&fields),
             rendered_in_ms: self.rendered_in_ms(times, &response.fields),
@@ -265,7 +283,16 @@ impl Job {
             stored.regeneration.release(next_attempt(&windows, None, windows.generated));
         }
         self.engine.verdicts.forget(self.hash);
-        self.engine.store.put(hash, Slot::Response(stored.clone()), self.engine.clock.now());
+        let now = self.engine.clock.now();
+        self.engine.store.put(hash, Slot::Response(stored.clone()), now);
+        if self.lead.was_written() {
+            // Also what was written to between that look and this one.
+            stored.written.note(stored.fetched_at, now, back_off(&stored.windows));
+        }
+        if let Some(old) = self.stored.as_ref().filter(|_| hash != self.hash) {
+            // What it replaces stands elsewhere, and nobody would regenerate it any more.
+            self.engine.store.remove_response(self.hash, old);
+        }
     }
 
     /// A cookie that is stripped is told of once a route: somebody may wait for it (semantics 11).
@@ -285,7 +312,7 @@ impl Job {
 
     /// An ISR page without an ETag gets a strong one from its body (semantics 48).
     fn made_up_etag(&self, response: &OriginResponse, body: &Bytes) -> Option<HeaderValue> {
-        let wanted = self.route.policy.is_isr() && response.status == http::StatusCode::OK;
+        let wanted = self.route.policy.is_isr() && response.status == StatusCode::OK;
         (wanted && !response.fields.contains_key(http::header::ETAG)).then(|| made_up(body))
     }
 }

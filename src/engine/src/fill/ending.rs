@@ -18,7 +18,7 @@ impl Job {
         if let Some(stored) = self.stored.clone() {
             self.log_failure(&failed, now);
             let next = next_attempt(&stored.windows, failed.retry_after, now);
-            if now >= stored.windows.usable_until() {
+            if !self.engine.is_usable(&stored, now) {
                 // It may not answer in the origin's place: the failure does, until the next attempt (semantics 31).
                 failed.until = next;
             }

@@ -1,16 +1,19 @@
 //! Records by prefix: of a path, all recorded prefixes are found in as many steps as there are, and not by comparing each.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 /// Values by prefix, each for one scope (a host, or none).
 pub(super) struct Prefixes<V> {
     map: BTreeMap<Vec<u8>, V>,
+    /// Of all keys.
+    bytes: usize,
 }
 
 impl<V> Default for Prefixes<V> {
     fn default() -> Self {
-        Prefixes { map: BTreeMap::new() }
+        Prefixes { map: BTreeMap::new(), bytes: 0 }
     }
 }
 
@@ -28,12 +31,26 @@ impl<V> Prefixes<V> {
         self.map.len()
     }
 
-    pub(super) fn entry(&mut self, scope: &str, prefix: &str) -> std::collections::btree_map::Entry<'_, Vec<u8>, V> {
-        self.map.entry(scoped(scope, prefix))
+    /// Bytes of all recorded prefixes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn entry(&mut self, scope: &str, prefix: &str) -> Entry<'_, Vec<u8>, V> {
+        let entry = self.map.entry(scoped(scope, prefix));
+        if let Entry::Vacant(place) = &entry {
+            self.bytes += place.key().len();
+        }
+        entry
     }
 
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut V) -> bool) {
-        self.map.retain(|_, value| keep(value));
+        let bytes = &mut self.bytes;
+        self.map.retain(|key, value| {
+            let stays = keep(value);
+            *bytes -= if stays { 0 } else { key.len() };
+            stays
+        });
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {

@@ -22,13 +22,13 @@ const TAGGED_AT_MOST: usize = 100_000;
 struct Mark {
     epoch: u64,
     at: Timestamp,
-    /// To be validated, and not only stale. Stays with the selector: an entry may be older than both.
-    validate: bool,
+    /// The newest that wants validation, and not only staleness; 0: none.
+    validate: u64,
 }
 
 impl Mark {
     fn newer(self, then: Mark) -> Mark {
-        Mark { epoch: self.epoch.max(then.epoch), at: self.at.max(then.at), validate: self.validate || then.validate }
+        Mark { epoch: self.epoch.max(then.epoch), at: self.at.max(then.at), validate: self.validate.max(then.validate) }
     }
 }
 
@@ -37,6 +37,11 @@ struct PrefixMarks {
     soft: Option<Mark>,
     hard: Option<u64>,
 }
+
+/// All of these tags together, in bytes.
+const ADDED_BYTES_AT_MOST: usize = 64 << 20;
+/// All recorded prefixes together, in bytes: half of it for soft ones.
+const PREFIX_BYTES_AT_MOST: usize = 32 << 20;
 
 /// There is no room for more tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +65,15 @@ pub(super) struct Records {
     folded: Mark,
     /// Hard records up to here are forgotten: a response that was not looked up since counts as selected.
     forgotten: u64,
-    added: HashMap<u128, Vec<String>>,
+    added: HashMap<u128, Vec<Added>>,
+    added_bytes: usize,
+}
+
+/// A tag that was added to a page, and in which epoch.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Added {
+    tag: String,
+    epoch: u64,
 }
 
 /// The worst of what selects a response.
@@ -82,6 +95,7 @@ impl Records {
             folded: Mark::default(),
             forgotten: 0,
             added: HashMap::new(),
+            added_bytes: 0,
         }
     }
 
@@ -90,7 +104,7 @@ impl Records {
     }
 
     pub(super) fn wants_sweep(&self) -> bool {
-        self.hard.len() + self.hard_prefixes > HARD_AT_MOST
+        self.hard.len() + self.hard_prefixes > HARD_AT_MOST || self.prefixes.bytes() > PREFIX_BYTES_AT_MOST
     }
 
     fn hash(&self, host: &str, kind: &str, value: &str) -> u128 {
@@ -111,7 +125,7 @@ impl Records {
     pub(super) fn add(&mut self, one: &Invalidation, epoch: u64, at: Timestamp) -> u64 {
         let host = one.host.as_deref().unwrap_or_default();
         self.scoped |= one.host.is_some();
-        let mark = Mark { epoch, at, validate: one.mode == Mode::Validate };
+        let mark = Mark { epoch, at, validate: if one.mode == Mode::Validate { epoch } else { 0 } };
         if let Target::Prefix(prefix) = &one.target {
             return self.add_prefix(host, prefix, one.mode, mark);
         }
@@ -133,7 +147,7 @@ impl Records {
     }
 
     fn fold(&mut self, mark: Mark) {
-        self.folded = self.folded.newer(Mark { validate: false, ..mark });
+        self.folded = self.folded.newer(Mark { validate: 0, ..mark });
     }
 
     fn add_prefix(&mut self, host: &str, prefix: &str, mode: Mode, mark: Mark) -> u64 {
@@ -144,7 +158,8 @@ impl Records {
             return 0;
         }
         marks.soft = Some(marks.soft.map_or(mark, |old| old.newer(mark)));
-        if self.prefixes.len() - self.hard_prefixes <= PREFIXES_AT_MOST {
+        let few = self.prefixes.len() - self.hard_prefixes <= PREFIXES_AT_MOST;
+        if few && self.prefixes.bytes() <= PREFIX_BYTES_AT_MOST / 2 {
             return 0;
         }
         self.fold_prefixes()
@@ -153,6 +168,9 @@ impl Records {
     /// Folds the older half, so that the next thousands of them need no look at all the others.
     fn fold_prefixes(&mut self) -> u64 {
         let mut epochs: Vec<u64> = self.prefixes.values().filter_map(|m| m.soft.map(|s| s.epoch)).collect();
+        if epochs.is_empty() {
+            return 0;
+        }
         let middle = epochs.len() / 2;
         let (_, median, _) = epochs.select_nth_unstable(middle);
         let median = *median;
@@ -182,7 +200,7 @@ impl Records {
             found.soft = Some(found.soft.map_or(self.folded, |s| s.newer(self.folded)));
         }
         match found.soft {
-            Some(mark) if mark.validate => Validity::Validate,
+            Some(mark) if mark.validate > began => Validity::Validate,
             Some(mark) => Validity::Soft(mark.at),
             None => Validity::Valid,
         }
@@ -201,7 +219,7 @@ impl Records {
                 reasons.push((Mode::Hard, target(), epoch));
             }
             if let Some(mark) = hit.soft {
-                let mode = if mark.validate { Mode::Validate } else { Mode::Soft };
+                let mode = if mark.validate > began { Mode::Validate } else { Mode::Soft };
                 reasons.push((mode, target(), mark.epoch));
             }
         });
@@ -216,18 +234,19 @@ impl Records {
         let hosts: &[&str] = if self.scoped { &["", subject.host] } else { &[""] };
         let mut bytes = Vec::with_capacity(128);
         for host in hosts {
-            let mut look = |kind: &str, value: &str| {
+            let mut look = |kind: &str, value: &str, since: u64| {
                 let hash = self.hash_in(&mut bytes, host, kind, value);
-                let hard = self.hard.get(&hash).copied().filter(|epoch| *epoch > began);
-                let soft = self.soft.peek(&hash).copied().filter(|mark| mark.epoch > began);
+                let hard = self.hard.get(&hash).copied().filter(|epoch| *epoch > since);
+                let soft = self.soft.peek(&hash).copied().filter(|mark| mark.epoch > since);
                 if hard.is_some() || soft.is_some() {
                     found(kind, value, Found { hard, soft });
                 }
             };
-            look("route", subject.route);
-            subject.tags.iter().for_each(|tag| look("tag", tag));
-            self.added(subject.host, &pages).for_each(|tag| look("tag", tag));
-            pages.iter().for_each(|path| look("path", path));
+            look("route", subject.route, began);
+            subject.tags.iter().for_each(|tag| look("tag", tag, began));
+            // A tag that was added later says nothing of what was invalidated before.
+            self.added(subject.host, &pages).for_each(|added| look("tag", &added.tag, began.max(added.epoch)));
+            pages.iter().for_each(|path| look("path", path, began));
             for path in &pages {
                 self.prefixes.each_of(host, path, |prefix, marks| {
                     let hard = marks.hard.filter(|epoch| *epoch > began);
@@ -240,15 +259,15 @@ impl Records {
         }
     }
 
-    fn added<'r>(&'r self, host: &str, pages: &[String]) -> impl Iterator<Item = &'r str> {
+    fn added<'r>(&'r self, host: &str, pages: &[String]) -> impl Iterator<Item = &'r Added> {
         let anything = !self.added.is_empty();
         let places = ["", host].into_iter().flat_map(|h| pages.iter().map(move |p| (h, p)));
         let hashes: Vec<u128> = places.filter(|_| anything).map(|(h, p)| self.hash(h, "path", p)).collect();
-        hashes.into_iter().filter_map(|hash| self.added.get(&hash)).flatten().map(String::as_str)
+        hashes.into_iter().filter_map(|hash| self.added.get(&hash)).flatten()
     }
 
     pub(super) fn added_tags(&self, host: &str, path: &str) -> Vec<String> {
-        self.added(host, &page::pages_of(path)).map(str::to_owned).collect()
+        self.added(host, &page::pages_of(path)).map(|added| added.tag.clone()).collect()
     }
 
     pub(super) fn add_tags(
@@ -256,25 +275,30 @@ impl Records {
         host: Option<&str>,
         path: &str,
         tags: &[String],
+        epoch: u64,
     ) -> Result<Vec<String>, TagsRefused> {
         let hash = self.hash(host.unwrap_or_default(), "path", &page::normal(path));
         let there = self.added.get(&hash);
-        if there.is_none() && self.added.len() >= TAGGED_AT_MOST {
+        let bytes: usize = tags.iter().map(String::len).sum();
+        if (there.is_none() && self.added.len() >= TAGGED_AT_MOST) || self.added_bytes + bytes > ADDED_BYTES_AT_MOST {
             return Err(TagsRefused::TooManyPaths);
         }
         let mut all = there.cloned().unwrap_or_default();
-        all.extend(tags.iter().cloned());
+        all.extend(tags.iter().map(|tag| Added { tag: tag.clone(), epoch }));
+        // Of two that are the same the older one stays.
         all.sort_unstable();
-        all.dedup();
+        all.dedup_by(|later, earlier| later.tag == earlier.tag);
         if all.len() > tags::MAX_TAGS {
             return Err(TagsRefused::TooManyOnPath);
         }
-        self.added.insert(hash, all.clone());
-        Ok(all)
+        let names = all.iter().map(|added| added.tag.clone()).collect();
+        self.added_bytes += bytes;
+        self.added.insert(hash, all);
+        Ok(names)
     }
 
     pub(super) fn last_of_tag(&self, host: &str, tag: &str) -> Option<Timestamp> {
-        self.soft.peek(&self.hash(host, "tag", tag)).filter(|mark| mark.validate).map(|mark| mark.at)
+        self.soft.peek(&self.hash(host, "tag", tag)).filter(|mark| mark.validate > 0).map(|mark| mark.at)
     }
 
     pub(super) fn forget_hard(&mut self, epoch: u64) {

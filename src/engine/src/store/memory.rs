@@ -40,11 +40,21 @@ impl Slot {
         }
     }
 
-    /// The epoch in which a response's fetch began; a specification is of none.
-    fn began(&self) -> Option<u64> {
+    /// Whether its fetch began later.
+    fn is_newer_than(&self, other: &Slot) -> bool {
+        match (self, other) {
+            (Slot::Response(this), Slot::Response(that)) => {
+                (this.checked.began(), this.fetched_at) > (that.checked.began(), that.fetched_at)
+            }
+            _ => self.began() > other.began(),
+        }
+    }
+
+    /// The epoch in which its fetch began.
+    fn began(&self) -> u64 {
         match self {
-            Slot::Response(response) => Some(response.checked.began()),
-            Slot::Varies(_) => None,
+            Slot::Response(response) => response.checked.began(),
+            Slot::Varies(spec) => spec.began,
         }
     }
 }
@@ -184,9 +194,7 @@ impl Memory {
         let mut shard = self.shard(hash).lock();
         let kept = Kept { slot, used: now };
         // What began later knows more: a fill that was overtaken by an invalidation does not bring old content back.
-        let overtaken = shard
-            .peek(&hash)
-            .is_some_and(|there| kept.slot.began().is_some() && there.slot.began() > kept.slot.began());
+        let overtaken = shard.peek(&hash).is_some_and(|there| there.slot.is_newer_than(&kept.slot));
         let goes = if overtaken { Some(kept) } else { shard.put(hash, kept) };
         drop(shard);
         self.forget(goes.as_ref());

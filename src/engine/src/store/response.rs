@@ -92,8 +92,9 @@ impl Written {
         Written(AtomicU64::new(self.0.load(Ordering::Acquire)))
     }
 
-    pub fn at(now: Timestamp) -> Self {
-        Written(AtomicU64::new(now.as_micros()))
+    /// Notes a success, without a pause.
+    pub fn stamp(&self, now: Timestamp) {
+        self.0.fetch_max(now.as_micros(), Ordering::AcqRel);
     }
 
     /// Notes a success on the URL of what was fetched at `fetched`. Within `pause` of the last one that was seen to, it
@@ -234,12 +235,20 @@ pub struct VarySpec {
     pub names: Vec<String>,
     /// The stored variants, oldest first.
     pub variants: Mutex<VecDeque<KeyHash>>,
+    /// The epoch of the fill that found it out.
+    pub began: u64,
+    /// When the URL was last written to, for variants that are on their way.
+    pub written: Written,
 }
 
 /// At most this many variants a URL (semantics 47); the oldest goes.
 pub const MAX_VARIANTS: usize = 64;
 
 impl VarySpec {
+    pub fn new(key: Box<[u8]>, names: Vec<String>, began: u64) -> Self {
+        VarySpec { key, names, variants: Mutex::default(), began, written: Written::default() }
+    }
+
     /// Notes a variant, and returns one that has to go.
     pub fn admit(&self, variant: KeyHash) -> Option<KeyHash> {
         let mut variants = self.variants.lock();

@@ -177,6 +177,28 @@ async fn who_could_not_read_along_gets_the_whole_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_personal_and_could_not_read_along_asks_for_himself() {
+    let world = header_driven(whole());
+    let (german, english) = ([("accept-language", "de")], [("accept-language", "en")]);
+    world.origin.on(PATH, html(GOOD).field("vary", "Accept-Language"));
+    world.visit(PATH, &german).await.is(GOOD);
+    let held = world.origin.held(PATH);
+    let first = world.start(PATH, &english);
+    world.settle().await;
+    let alice = world.start(PATH, &[english[0], ("cookie", "session=alice")]);
+    world.settle().await;
+    assert!(!alice.is_finished(), "nobody knows yet whose it is");
+    world.origin.on(PATH, html("for alice"));
+    // Only a validator: it is not said to be everybody's. And it varies on more than was known.
+    let fields = [("content-type", "text/html"), ("etag", "\"1\""), ("vary", "Accept-Language, X-Theme")];
+    held.answer(answer(200, &fields, BAD));
+    first.await.unwrap().is(BAD).by(How::Stored);
+    alice.await.unwrap().is("for alice").by(How::Passed);
+    assert_eq!((world.origin.asked(PATH), world.origin.passed(PATH)), (2, 1));
+    assert_eq!(rejections(&world, "must_contain"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_redirect_and_a_page_that_is_gone_are_not_guarded() {
     for (status, location) in [(404, ""), (410, ""), (308, "/elsewhere")] {
         let world = isr(Guard { min_bytes: 20, max_shrink: Some(1), ..whole() });

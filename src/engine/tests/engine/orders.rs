@@ -163,6 +163,48 @@ async fn an_order_during_another_fill_is_answered_by_a_render_that_began_after_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_is_not_answered_by_the_failure_of_a_fill_that_began_before_it() {
+    for path in BOTH {
+        for fails in [false, true] {
+            let world = World::new();
+            let held = world.origin.held(path);
+            let visit = world.start(path, &[]);
+            world.advance(secs(1)).await;
+            let order = world.order(path);
+            world.settle().await;
+            assert_eq!(world.origin.asked(path), 1, "one fill a page at a time");
+            world.origin.on(path, if fails { answer(500, &[], "its own") } else { page("new") });
+            held.answer(answer(503, &[], "sorry"));
+            assert_eq!(visit.await.unwrap().status, 503);
+            match order.await.unwrap() {
+                Ok(done) => assert_eq!((&done.response.body[..], fails), (&b"new"[..], false)),
+                Err(failed) => assert_eq!((failed.failure, fails), (Failure::Status(500), true)),
+            }
+            assert_eq!(world.origin.asked(path), 2);
+        }
+    }
+}
+
+/// The origin has a cache of its own, and renders behind what is stale there (semantics 23).
+#[tokio::test(start_paused = true)]
+async fn an_order_that_gets_something_stale_asks_again_and_is_an_error_where_nothing_else_comes() {
+    let marked = |body: &str| validated(body).field("x-nextjs-cache", "STALE");
+    for path in BOTH {
+        let world = stored().await;
+        world.origin.next(path, marked("v1"));
+        world.origin.on(path, validated("v2"));
+        let done = world.regenerate(path, &[]).await.unwrap();
+        assert_eq!(&done.response.body[..], b"v2");
+        world.visit(path, &[]).await.is("v2").was(Outcome::Hit);
+        assert_eq!(world.origin.asked(path), 3);
+        world.origin.on(path, marked("v2"));
+        let failed = world.regenerate(path, &[]).await.unwrap_err();
+        assert!(failed.message.contains("stale"), "{}", failed.message);
+        assert_eq!(world.origin.asked(path), 5, "as often as any regeneration");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn orders_that_come_together_share_one_render() {
     let world = stored().await;
     let held = world.origin.held("/isr/p");

@@ -199,6 +199,32 @@ async fn who_waits_for_a_fill_that_began_before_a_hard_invalidation_does_not_get
     assert_eq!(world.origin.asked("/short/p"), 3);
 }
 
+/// What comes back is judged as the new version of a page that is stored. For those who wait, none is.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_refresh_that_fails_after_a_hard_invalidation_starts_over() {
+    let private = || page("mine").cache_control("private");
+    for (then, body, passed) in [(private(), "mine", 1), (page("new"), "new", 0)] {
+        let world = World::new();
+        world.origin.on("/isr/p", page("v1").field("etag", "\"1\""));
+        world.visit("/isr/p", &[]).await.is("v1");
+        world.advance(secs(11)).await;
+        let held = world.origin.held("/isr/p");
+        world.visit("/isr/p", &[]).await.is("v1").was(Outcome::Stale);
+        world.settle().await;
+        assert_eq!(world.origin.last("/isr/p").field("if-none-match"), Some("\"1\""));
+        world.hard(at("/isr/p"));
+        let waiting = world.start_many(2, "/isr/p");
+        world.settle().await;
+        assert_eq!(world.origin.asked("/isr/p"), 2, "they wait for the one that runs");
+        world.origin.on("/isr/p", then);
+        held.answer(private());
+        for seen in all(waiting).await {
+            seen.is(body);
+        }
+        assert_eq!((world.origin.asked("/isr/p"), world.origin.passed("/isr/p")), (3, passed));
+    }
+}
+
 /// It was fresh when it was asked for, and a 304 says no more than that.
 #[tokio::test(start_paused = true)]
 async fn a_304_to_a_request_from_before_an_invalidation_makes_nothing_fresh() {

@@ -283,3 +283,23 @@ async fn a_stored_page_is_everybodys_whatever_he_carries() {
     world.visit("/p", &alice).await.is("for all").was(Outcome::Hit);
     assert_eq!((world.origin.asked("/p"), world.origin.passed("/p")), (2, 0));
 }
+
+/// A validator alone does not say that a page is everybody's: he asks for himself while it is fetched anew, and no less
+/// while that fails.
+#[tokio::test(start_paused = true)]
+async fn while_a_page_that_nobody_shares_cannot_be_validated_a_personal_visitor_asks_for_himself() {
+    let world = World::new();
+    world.origin.on("/p", answer(200, &[("etag", "\"1\"")], "for nobody"));
+    world.visit("/p", &[]).await.is("for nobody");
+    world.advance(secs(1)).await;
+    world.origin.on_each("/p", |request| match request.kind {
+        Kind::Pass => answer(200, &[], "for alice").into(),
+        _ => answer(500, &[], "sorry").into(),
+    });
+    let seen = world.visit("/p", &[]).await;
+    assert_eq!(seen.is("for nobody").cache_status, "larder; fwd=stale; fwd-status=500");
+    world.visit("/p", &[("cookie", "session=alice")]).await.is("for alice").by(How::Passed);
+    let seen = world.visit("/p", &[]).await;
+    assert!(seen.is("for nobody").cache_status.ends_with("; detail=failing"), "{}", seen.cache_status);
+    assert_eq!((world.origin.asked("/p"), world.origin.passed("/p")), (2, 1));
+}

@@ -110,6 +110,42 @@ async fn added_tags_select_what_is_stored_there_now_and_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tag_that_is_added_says_nothing_of_what_was_invalidated_before() {
+    let world = World::new();
+    world.origin.on("/p", page("v1"));
+    world.visit("/p", &[]).await.is("v1");
+    world.hard(tagged("extra"));
+    world.engine.add_tags(None, "/p", &["extra".to_owned()]).unwrap();
+    world.origin.on("/p", page("v2"));
+    for another in ["one", "two", "three"] {
+        world.visit("/p", &[]).await.is("v1").was(Outcome::Hit);
+        // After every invalidation, of whatever it is, a page is judged anew.
+        world.hard(tagged(another));
+    }
+    world.visit("/p", &[]).await.is("v1").was(Outcome::Hit);
+    world.hard(tagged("extra"));
+    world.visit("/p", &[]).await.is("v2").was(Outcome::Miss);
+}
+
+/// Of one tag, an old order to validate does not make a new one to regenerate stricter than it is.
+#[tokio::test(start_paused = true)]
+async fn a_soft_invalidation_after_one_that_was_seen_to_is_no_more_than_soft() {
+    let world = World::new();
+    let grouped = |body: &str| page(body).field("cache-groups", "\"cart\"");
+    world.origin.on("/p", grouped("v1"));
+    world.visit("/p", &[]).await.is("v1");
+    world.wrote("/form", &["cart"]);
+    world.origin.on("/p", grouped("v2"));
+    world.visit("/p", &[]).await.is("v2").was(Outcome::Miss);
+    world.origin.on("/p", grouped("v3"));
+    world.invalidate(&[Invalidation { target: tagged("cart"), host: Some(HOST.to_owned()), mode: Mode::Soft }]);
+    world.visit("/p", &[]).await.is("v2").was(Outcome::Stale);
+    world.quiet().await;
+    world.visit("/p", &[]).await.is("v3").was(Outcome::Hit);
+    assert_eq!(world.origin.asked("/p"), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn tags_that_are_added_for_one_host_are_that_hosts() {
     let world = World::new();
     let here: [(&str, &str); 0] = [];

@@ -162,6 +162,21 @@ async fn a_variant_that_begins_to_vary_further_keeps_the_others_when_it_fails() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_variant_that_begins_to_vary_further_leaves_nothing_at_its_old_place() {
+    let world = World::new();
+    world.origin.on("/p", page("v1").field("vary", "Accept-Language"));
+    world.visit("/p", &language("de")).await.is("v1");
+    let entries = world.engine.usage().entries;
+    assert_eq!(entries, 2, "itself, and what says how it varies");
+    world.advance(secs(11)).await;
+    world.origin.on("/p", page("v2").field("vary", "Accept-Language, X-Theme"));
+    world.visit("/p", &language("de")).await.is("v1").was(Outcome::Stale);
+    world.quiet().await;
+    world.visit("/p", &language("de")).await.is("v2").was(Outcome::Hit);
+    assert_eq!(world.engine.usage().entries, entries);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_first_fill_that_varies_and_fails_is_shared_like_any_other() {
     let world = World::new();
     let feed = world.origin.stream("/p", page("").field("vary", "Accept-Language"));

@@ -68,6 +68,25 @@ async fn a_page_that_was_written_to_answers_for_an_origin_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_stale_use_is_forbidden_a_page_that_was_written_to_does_not_answer_for_an_origin_that_fails() {
+    let world = World::new();
+    let strict = |body: &str| page(body).cache_control("s-maxage=60, must-revalidate");
+    world.origin.on("/p", strict("v1"));
+    world.visit("/p", &[]).await.is("v1");
+    world.advance(secs(1)).await;
+    world.wrote("/p", &[]);
+    world.origin.on("/p", answer(503, &[], "sorry"));
+    for _ in 0..2 {
+        let seen = world.visit("/p", &[]).await;
+        assert_eq!((seen.status, seen.body.as_str()), (503, "sorry"), "{}", seen.cache_status);
+    }
+    assert_eq!(world.origin.asked("/p"), 2, "it is left alone for a while");
+    world.origin.on("/p", strict("v2"));
+    world.advance(secs(30)).await;
+    world.visit("/p", &[]).await.is("v2").was(Outcome::Miss);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_concerns_its_own_url_in_all_of_its_variants_and_no_other() {
     let world = World::new();
     let varies = |body: &str| long(body).field("vary", "Accept-Language");
@@ -143,6 +162,31 @@ async fn a_write_within_the_back_off_is_put_off_and_not_lost() {
     assert_eq!(world.origin.asked("/p"), 3);
 }
 
+/// The pause counts from the write that the validation was for, and is three seconds at least.
+#[tokio::test(start_paused = true)]
+async fn a_write_during_the_validation_after_another_write_is_put_off_and_not_lost() {
+    let world = World::new();
+    let brief = |body: &str| validated(body).cache_control("s-maxage=3, stale-while-revalidate=60");
+    world.origin.on("/p", brief("v1"));
+    world.visit("/p", &[]).await.is("v1");
+    world.advance(secs(1)).await;
+    world.wrote("/p", &[]);
+    let held = world.origin.held("/p");
+    let visit = world.start("/p", &[]);
+    world.advance(secs(1)).await;
+    world.wrote("/p", &[]);
+    world.origin.on("/p", brief("v3"));
+    held.answer(brief("v2"));
+    visit.await.unwrap().is("v2").was(Outcome::Miss);
+    world.visit("/p", &[]).await.is("v2").was(Outcome::Hit);
+    world.advance(secs(2) - Duration::from_millis(1)).await;
+    world.visit("/p", &[]).await.is("v2").was(Outcome::Hit);
+    world.advance(Duration::from_millis(1)).await;
+    world.visit("/p", &[]).await.is("v3").was(Outcome::Miss);
+    world.visit("/p", &[]).await.is("v3").was(Outcome::Hit);
+    assert_eq!(world.origin.asked("/p"), 3);
+}
+
 /// It may say what was there before the write.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_was_on_its_way_when_it_was_written_to_is_validated_too() {
@@ -165,6 +209,74 @@ async fn a_page_that_was_on_its_way_when_it_was_written_to_is_validated_too() {
         world.visit("/p", &[]).await.is("v2").was(Outcome::Miss);
         world.visit("/p", &[]).await.is("v2").was(Outcome::Hit);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_variant_on_its_way_for_the_first_time_when_its_url_was_written_to_is_validated_too() {
+    let world = World::new();
+    let varies = |body: &str| long(body).field("vary", "Accept-Language");
+    let (german, english) = ([("accept-language", "de")], [("accept-language", "en")]);
+    world.origin.on("/p", varies("v1"));
+    world.visit("/p", &german).await.is("v1");
+    let held = world.origin.held("/p");
+    let visit = world.start("/p", &english);
+    world.advance(secs(1)).await;
+    world.wrote("/p", &[]);
+    held.answer(varies("v1"));
+    visit.await.unwrap().is("v1");
+    world.quiet().await;
+    world.origin.on("/p", varies("v2"));
+    for fields in [english, german] {
+        world.visit("/p", &fields).await.is("v2").was(Outcome::Miss);
+        world.visit("/p", &fields).await.is("v2").was(Outcome::Hit);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_after_a_write_does_not_get_what_was_asked_for_before_it() {
+    for stored in [false, true] {
+        let world = World::new();
+        // Without a stale window: once it is over, everybody waits.
+        let short = |body: &str| long(body).cache_control("s-maxage=10");
+        if stored {
+            world.origin.on("/p", short("v0"));
+            world.visit("/p", &[]).await.is("v0");
+            world.advance(secs(11)).await;
+        }
+        let held = world.origin.held("/p");
+        let before = world.start("/p", &[]);
+        world.advance(secs(1)).await;
+        world.wrote("/p", &[]);
+        let after = world.start("/p", &[]);
+        world.settle().await;
+        assert!(!after.is_finished());
+        world.origin.on("/p", short("new"));
+        held.answer(short("old"));
+        before.await.unwrap().is("old");
+        after.await.unwrap().is("new");
+        world.visit("/p", &[]).await.is("new").was(Outcome::Hit);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_after_a_write_does_not_read_along_in_a_body_from_before_it() {
+    let world = World::new();
+    let feed = world.origin.stream("/p", long(""));
+    let before = world.open("/p").await;
+    feed.send("o");
+    world.advance(secs(1)).await;
+    world.wrote("/p", &[]);
+    let held = world.origin.held("/p");
+    let after = world.start("/p", &[]);
+    world.settle().await;
+    assert_eq!(world.origin.asked("/p"), 2, "he waits for nothing old");
+    held.answer(long("new"));
+    after.await.unwrap().is("new");
+    feed.send("ld");
+    feed.end();
+    assert_eq!(before.rest().await.unwrap(), "old", "who watched before goes on");
+    world.origin.on("/p", long("new"));
+    world.visit("/p", &[]).await.is("new");
 }
 
 #[tokio::test(start_paused = true)]
