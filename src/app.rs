@@ -85,6 +85,7 @@ impl App {
             tokens,
             process: u64::from_ne_bytes(random()?),
             ready: AtomicBool::new(false),
+            scraping: tokio::sync::Mutex::default(),
             started,
             memory_max,
         });

@@ -58,9 +58,11 @@ impl Response {
 }
 
 /// Connections at a time; further ones wait.
-const CONNECTIONS: usize = 1024;
-/// For a head, for a body, for an answer to be taken, and between requests.
+const CONNECTIONS: usize = 256;
+/// For a body, and for an answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For a head, and between requests: whoever holds a connection for nothing gives up his place to a probe of health.
+const IDLE: Duration = Duration::from_secs(5);
 /// Of a body that is not wanted, so much is dropped for so long, in bytes: see [`linger`].
 const LINGER_BYTES: usize = 16 << 20;
 const LINGER: Duration = Duration::from_secs(1);
@@ -122,7 +124,7 @@ where
 {
     let mut session = ServerSession::new_http1(stream);
     session.set_write_timeout(Some(PATIENCE));
-    match timeout(PATIENCE, session.read_request()).await {
+    match timeout(IDLE, session.read_request()).await {
         Ok(Ok(true)) => {}
         Ok(Err(_)) => {
             // No HTTP, or a head with two readings. He may be gone; there is nobody else to tell.

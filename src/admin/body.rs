@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::query::shortened;
-use crate::proxy::Site;
+use crate::proxy::{Site, is_authority};
 use crate::service::{Request, TooLarge};
 use http::StatusCode;
 use semantics::{Scheme, page, tags};
@@ -90,11 +90,16 @@ pub(super) fn check_tag(text: &str, name: &str) -> Result<(), Problem> {
 /// The host under which a site's pages are stored; one that is not served stays as it is, and selects nothing.
 ///
 /// # Errors
-/// It is longer than any host.
+/// It is no host.
 pub(super) fn host(site: &Site, text: Option<&str>) -> Result<Option<String>, Problem> {
     let Some(text) = text else { return Ok(None) };
     if text.len() > HOST_AT_MOST {
         return Err(Problem::unprocessable(format!("`host` is longer than {HOST_AT_MOST} bytes, and so no host")));
+    }
+    if !is_authority(text) {
+        let detail = "`host` is not a host: write it as visitors do, `example.com` or `example.com:8080`, or leave it out \
+                      for every host";
+        return Err(Problem::unprocessable(detail));
     }
     let canonical = site.hosts.canonical(Some(text), Scheme::Http);
     Ok(Some(canonical.map_or_else(|| text.to_ascii_lowercase(), std::borrow::Cow::into_owned)))

@@ -43,6 +43,8 @@ pub struct Admin {
     /// A number of this process: a cursor that another one gave leads nowhere here.
     pub process: u64,
     pub ready: AtomicBool,
+    /// Held while metrics are written out.
+    pub scraping: tokio::sync::Mutex<()>,
     pub started: Timestamp,
     pub memory_max: usize,
 }
@@ -189,7 +191,7 @@ impl Admin {
     /// Answers a request that was admitted.
     pub async fn answer(&self, call: Call, request: &Request) -> Response {
         match call {
-            Call::Open(open) => self.open(open).with("cache-control", "no-store"),
+            Call::Open(open) => self.open(open).await.with("cache-control", "no-store"),
             Call::Api(api) => self.api(api, request).await.unwrap_or_else(Problem::response),
         }
     }
@@ -209,13 +211,13 @@ impl Admin {
         }
     }
 
-    fn open(&self, call: Open) -> Response {
+    async fn open(&self, call: Open) -> Response {
         match call {
             Open::Health => Response::text(StatusCode::OK, "alive\n"),
             Open::Readiness => self.readiness(),
             Open::Metrics => {
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                Response::new(StatusCode::OK, kind, self.site().engine.render_metrics())
+                Response::new(StatusCode::OK, kind, self.metrics().await)
             }
             Open::Status => Response::new(StatusCode::OK, "text/html; charset=utf-8", status::page(self))
                 .with("content-security-policy", CONTENT_POLICY)
@@ -224,6 +226,13 @@ impl Admin {
                 Response::new(StatusCode::OK, "application/json", DESCRIPTION).with("x-content-type-options", "nosniff")
             }
         }
+    }
+
+    /// One scrape at a time, and off the workers: those serve visitors.
+    async fn metrics(&self) -> String {
+        let _turn = self.scraping.lock().await;
+        let engine = self.site().engine.clone();
+        tokio::task::spawn_blocking(move || engine.render_metrics()).await.unwrap_or_default()
     }
 
     fn readiness(&self) -> Response {

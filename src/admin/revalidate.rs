@@ -68,11 +68,15 @@ pub(super) async fn revalidate(admin: &Admin, request: &Request) -> Result<Respo
     let host = body::host(&site, asked.host.as_deref())?;
     let all = asked.invalidations(host.as_deref())?;
     let engine = &site.engine;
-    // Before: what is invalidated hard is not there any more.
-    let matched = if asked.count { Some(engine.count_matching(&all).await) } else { None };
+    // What is invalidated hard is not there any more after it; everything else must not wait for the count.
+    let before = if asked.count && asked.hard { Some(engine.count_matching(&all).await) } else { None };
     let epoch = engine.invalidate(&all).map_err(|error| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}; nothing was invalidated: try again"))
     })?;
+    let matched = match before {
+        None if asked.count => Some(engine.count_matching(&all).await),
+        before => before,
+    };
     if !asked.regenerate {
         return Ok(json(&Done { epoch, matched, regenerated: None }));
     }
@@ -212,6 +216,9 @@ async fn render(site: Arc<Site>, place: Place) -> Result<Regenerated, Regenerate
 fn reason(error: &RegenerateError) -> String {
     match error {
         RegenerateError::UnknownHost => "the host is none of `hosts`: visitors get 421 for it".to_owned(),
+        RegenerateError::TooManyHosts => {
+            "64 hosts hold pages already, and more may not without a list of `hosts`".to_owned()
+        }
         RegenerateError::Passed(Forward::Bypass) => {
             "its route sends every request to the origin as it came (`bypass`): there is nothing to regenerate"
                 .to_owned()

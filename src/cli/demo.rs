@@ -24,7 +24,7 @@ const RENDER: Duration = Duration::from_millis(800);
 const SLOW_RENDER: Duration = Duration::from_secs(10);
 
 pub(super) fn run(port: u16) -> ExitCode {
-    log_to_stderr(&Logging { level: "warn".to_owned(), format: LogFormat::Text });
+    let _log = log_to_stderr(&Logging { level: "warn".to_owned(), format: LogFormat::Text });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime {
         Ok(runtime) => match runtime.block_on(demo(port)) {

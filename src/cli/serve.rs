@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 pub(super) fn run(config: Config, file: Option<&Path>) -> ExitCode {
-    log_to_stderr(&config.logging);
+    let _log = log_to_stderr(&config.logging);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(config.threads).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(serve(config, file)),
@@ -72,17 +73,24 @@ pub(super) async fn wait_and_stop(app: &App) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Logs go to stderr. pingora speaks through `log`; of it, errors are enough.
-pub(super) fn log_to_stderr(logging: &Logging) {
+/// Lines that wait for a stderr whose reader is slow. Beyond that they are dropped: whoever logs is serving somebody.
+const LINES_WAITING: usize = 4096;
+
+/// Logs go to stderr, through a queue of its own: a reader that stops must not stop Larder. pingora speaks through `log`;
+/// of it, errors are enough. What is returned writes the rest when it is dropped, if that takes no longer than a moment.
+pub(super) fn log_to_stderr(logging: &Logging) -> WorkerGuard {
     let level = &logging.level;
     let filter = EnvFilter::try_new(format!(
         "error,larder={level},engine={level},pingora=off,pingora_core=off,pingora_proxy=off"
     ))
     .unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let queue = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_WAITING);
+    let (writer, guard) = queue.finish(std::io::stderr());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     // A second initialisation in one process is a test's business.
     let _ = match logging.format {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
     };
+    guard
 }

@@ -289,7 +289,7 @@ fn framing(length: Option<&[u8]>, coding: Option<&[u8]>, http11: bool, limits: &
 }
 
 /// host [ ":" port ] (RFC 9110, 7.2): a name, an IPv4 address or a bracketed IPv6 address.
-fn is_authority(text: &str) -> bool {
+pub fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((v6, port)) if v6.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port),

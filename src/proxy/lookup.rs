@@ -26,6 +26,8 @@ pub struct UnknownHost;
 #[derive(Clone, Debug)]
 pub enum RegenerateError {
     UnknownHost,
+    /// Without `hosts`, so many hold entries already that no further one may.
+    TooManyHosts,
     /// Requests for it do not go through the cache.
     Passed(Forward),
     Failed(Arc<Failed>),
@@ -71,6 +73,9 @@ impl Site {
         let host = self.host_of(asked).ok_or(RegenerateError::UnknownHost)?;
         let looked = self.look_up(&host, asked);
         decision::admit(&looked.request, &looked.facts, &looked.route.policy).map_err(RegenerateError::Passed)?;
+        if self.hosts.sites.is_empty() && !self.known_hosts.admit(&host, self.engine.clock.now()) {
+            return Err(RegenerateError::TooManyHosts);
+        }
         self.engine.regenerate(&looked.visit()).await.map_err(RegenerateError::Failed)
     }
 

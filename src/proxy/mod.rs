@@ -22,6 +22,7 @@ mod site;
 mod synthetic;
 mod tagging;
 
+pub use head::is_authority;
 pub use listen::{Listener, bind};
 pub use lookup::{Asked, RegenerateError, UnknownHost};
 pub use net::IpNet;

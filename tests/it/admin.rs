@@ -3,6 +3,7 @@
 
 mod entries;
 mod explain;
+mod hosts;
 mod speed;
 
 use crate::dsl::{Edge, Origin, PLAIN, Raw, Reply, Request, Response, until};

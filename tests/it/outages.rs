@@ -202,3 +202,24 @@ async fn a_full_render_queue_is_503_for_new_pages_alone() {
     hold.release();
     waiting.answers().await[0].status(200).is("slow");
 }
+
+/// Every faulty reload is a line; a pipe holds 64 KiB of them.
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_nobody() {
+    let origin = Origin::start().await;
+    origin.page("/p", "page").cache_control("s-maxage=1, stale-while-revalidate=600");
+    let mut edge = Edge::deaf(&origin, PLAIN).await;
+    edge.stored("/p").await;
+    edge.rewrite(&origin, "nonsense: 1\n");
+    for n in 1..=600 {
+        edge.larder.signal("HUP");
+        edge.metric_reaches("larder_config_reloads_total{outcome=faulty}", f64::from(n)).await;
+    }
+    origin.answers("/p", Reply::ok("broken").status(500));
+    for _ in 0..20 {
+        edge.get("/p").await.is("page").at_once();
+    }
+    edge.admin_get("/healthz").await.status(200);
+    edge.larder.signal("TERM");
+    assert_eq!(edge.larder.exit().await, 0);
+}

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -97,6 +97,8 @@ pub struct Larder {
     err: Said,
     /// A stdout that nobody reads yet.
     unread: Option<ChildStdout>,
+    /// A stderr that nobody ever reads.
+    _deaf: Option<ChildStderr>,
 }
 
 impl Larder {
@@ -108,6 +110,20 @@ impl Larder {
 
     /// With a stdout that nobody reads.
     fn unread<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Larder {
+        let (mut larder, stderr) = Larder::spawn(arguments);
+        larder.err = Said::by(stderr);
+        larder
+    }
+
+    /// With a stderr that nobody reads.
+    fn deaf<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Larder {
+        let (mut larder, stderr) = Larder::spawn(arguments);
+        larder.read_on();
+        larder._deaf = Some(stderr);
+        larder
+    }
+
+    fn spawn<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> (Larder, ChildStderr) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_larder"))
             .args(arguments)
             .stdin(Stdio::null())
@@ -115,9 +131,9 @@ impl Larder {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let err = Said::by(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().unwrap();
         let unread = child.stdout.take();
-        Larder { child, out: Said::nothing(), err, unread }
+        (Larder { child, out: Said::nothing(), err: Said::nothing(), unread, _deaf: None }, stderr)
     }
 
     /// Somebody reads its stdout from now on.
@@ -205,6 +221,11 @@ impl Edge {
     /// The same, with a stdout that nobody reads.
     pub async fn unread(origin: &Origin, yaml: &str) -> Edge {
         Edge::launch(Larder::unread, configured(origin, yaml)).await
+    }
+
+    /// The same, with a stderr that nobody reads.
+    pub async fn deaf(origin: &Origin, yaml: &str) -> Edge {
+        Edge::launch(Larder::deaf, configured(origin, yaml)).await
     }
 
     async fn launch(

@@ -111,13 +111,13 @@ fn prefixes(from: usize, count: usize) -> Value {
 async fn soft_invalidations_that_become_one_to_make_room_are_counted() {
     let (_origin, edge) = site("").await;
     let before = edge.snapshot().await;
-    for call in 0..10 {
+    for call in 0..100 {
         order(&edge, "/v1/revalidate", &prefixes(call * 1000, 1000)).await;
     }
-    let seen = moved(&edge, &before, [invalidated("prefix", "soft", 10_000.0), by(EPOCH, 10.0)].concat()).await;
+    let seen = moved(&edge, &before, [invalidated("prefix", "soft", 100_000.0), by(EPOCH, 100.0)].concat()).await;
     // One more than there is room for: the older half goes, with the whole call that stands in the middle.
-    order(&edge, "/v1/revalidate", &prefixes(10_000, 1)).await;
-    let folded = by("larder_invalidations_folded_total", 6000.0);
+    order(&edge, "/v1/revalidate", &prefixes(100_000, 1)).await;
+    let folded = by("larder_invalidations_folded_total", 51_000.0);
     moved(&edge, &seen, [invalidated("prefix", "soft", 1.0), by(EPOCH, 1.0), folded].concat()).await;
 }
 

@@ -4,7 +4,7 @@ use super::{Ending, Job, Storable};
 use crate::failed::Failed;
 use crate::flight::Landing;
 use crate::guard::{back_off, next_attempt};
-use crate::invalidate::{Checked, Tags};
+use crate::invalidate::{Checked, Tags, Validity};
 use crate::origin::{Kind, OriginResponse};
 use crate::store::{Audience, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
 use bytes::Bytes;
@@ -277,13 +277,17 @@ impl Job {
 
     /// `windows`: as they would be if the answer was as fresh as it says.
     fn keep(&mut self, hash: KeyHash, stored: &Arc<StoredResponse>, fields: &HeaderMap, windows: Windows) {
-        self.claimed = false;
         if self.request.kind == Kind::Refresh && honesty::is_stale(fields) {
             // Asked as often as it may be: the next regeneration starts after the usual pause.
             stored.regeneration.release(next_attempt(&windows, None, windows.generated));
         }
         self.engine.verdicts.forget(self.hash);
         let now = self.engine.clock.now();
+        if self.engine.validity(stored, now) == Validity::Hard {
+            // Overtaken: it would only take the place of what may still be good.
+            return;
+        }
+        self.claimed = false;
         self.engine.store.put(hash, Slot::Response(stored.clone()), now);
         if self.lead.was_written() {
             // Also what was written to between that look and this one.

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 /// Of soft records by path, route and tag at most so many; beyond that the oldest fold into one (semantics 37).
 const SOFT_AT_MOST: usize = 100_000;
 /// The same for records by prefix, of which half fold at a time.
-const PREFIXES_AT_MOST: usize = 10_000;
+const PREFIXES_AT_MOST: usize = 100_000;
 /// Beyond so many hard records what they select is removed, so that they can be forgotten.
 const HARD_AT_MOST: usize = 100_000;
 /// At most so many pages carry tags that were added to them.
