@@ -9,7 +9,6 @@ use crate::origin::forwarding;
 use crate::origin::{Server, Upstream};
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::UnsafeSuccess;
 use engine::origin::Kind;
 use engine::store::HIDDEN;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -114,7 +113,7 @@ impl Passed {
             let _ = site.with_visit(&asked, |visit| {
                 let policy = &visit.route.policy;
                 if !policy.is_isr() && !policy.bypass {
-                    site.engine.unsafe_method_succeeded(visit, UnsafeSuccess { groups });
+                    site.engine.unsafe_method_succeeded(visit, groups);
                 }
             });
         }

@@ -23,7 +23,7 @@ mod wait;
 pub use clock::Clock;
 pub use failed::Failed;
 pub use metrics::Metrics;
-pub use on_demand::{Regenerated, UnsafeSuccess};
+pub use on_demand::Regenerated;
 pub use probe::Probe;
 pub use route::{Route, RouteTags};
 pub use wait::Answer;

@@ -23,13 +23,6 @@ pub struct Regenerated {
     pub took: Duration,
 }
 
-/// An unsafe method succeeded.
-#[derive(Clone, Copy, Debug)]
-pub struct UnsafeSuccess<'a> {
-    /// `Cache-Group-Invalidation` of its answer, already read (RFC 9875).
-    pub groups: &'a [String],
-}
-
 /// An order is carried out in so many tries at most: each is lost to a fill that began before the order.
 const TRIES: usize = 8;
 
@@ -108,8 +101,8 @@ impl Engine {
     }
 
     /// An unsafe method succeeded on a visit's URL: what is stored there is to be validated (RFC 9111, 4.4), and so are
-    /// the groups that its answer names (RFC 9875), each at most once per back-off.
-    pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, success: UnsafeSuccess<'_>) {
+    /// the groups that its answer names in `Cache-Group-Invalidation` (RFC 9875), each at most once per back-off.
+    pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, groups: &[String]) {
         let now = self.clock.now();
         let note = |response: &StoredResponse| {
             response.written.note(response.fetched_at, now, back_off(&response.windows));
@@ -130,7 +123,7 @@ impl Engine {
             }
             None => {}
         }
-        for group in success.groups {
+        for group in groups {
             self.invalidate_group(visit.request.host, group);
         }
     }

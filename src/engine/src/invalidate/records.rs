@@ -279,8 +279,7 @@ impl Records {
     ) -> Result<Vec<String>, TagsRefused> {
         let hash = self.hash(host.unwrap_or_default(), "path", &page::normal(path));
         let there = self.added.get(&hash);
-        let bytes: usize = tags.iter().map(String::len).sum();
-        if (there.is_none() && self.added.len() >= TAGGED_AT_MOST) || self.added_bytes + bytes > ADDED_BYTES_AT_MOST {
+        if there.is_none() && self.added.len() >= TAGGED_AT_MOST {
             return Err(TagsRefused::TooManyPaths);
         }
         let mut all = there.cloned().unwrap_or_default();
@@ -291,8 +290,14 @@ impl Records {
         if all.len() > tags::MAX_TAGS {
             return Err(TagsRefused::TooManyOnPath);
         }
-        let names = all.iter().map(|added| added.tag.clone()).collect();
-        self.added_bytes += bytes;
+        let names: Vec<String> = all.iter().map(|added| added.tag.clone()).collect();
+        // What is there already costs no room.
+        let before: usize = there.into_iter().flatten().map(|added| added.tag.len()).sum();
+        let bytes = self.added_bytes - before + names.iter().map(String::len).sum::<usize>();
+        if bytes > ADDED_BYTES_AT_MOST {
+            return Err(TagsRefused::TooManyPaths);
+        }
+        self.added_bytes = bytes;
         self.added.insert(hash, all);
         Ok(names)
     }

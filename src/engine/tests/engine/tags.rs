@@ -2,7 +2,7 @@
 
 use crate::support::{HOST, Setup, World, answer, page, soft, tagged};
 use engine::RouteTags;
-use engine::invalidate::{Invalidation, Mode, TagsRefused};
+use engine::invalidate::{Invalidation, Journal, Mode, TagsRefused, Volatile};
 use semantics::Outcome;
 use semantics::tags::{FIELDS, MAX_TAG, MAX_TAGS};
 
@@ -211,4 +211,15 @@ async fn so_many_pages_have_added_tags_and_no_more() {
     world.soft(tagged("extra"));
     assert!(is_stale(&world, "/7").await);
     assert!(!is_stale(&world, "/one-more").await);
+}
+
+/// A CMS posts the same tags with every save: what is there already costs no room.
+#[test]
+fn tags_that_are_there_already_take_no_room() {
+    let journal = Journal::new(7, Box::new(Volatile));
+    let tags: Vec<String> = (0..128).map(|n| format!("{n:0>200}")).collect();
+    // 25 KiB each time: together more than there is room for.
+    for _ in 0..3_000 {
+        assert_eq!(journal.add_tags(None, "/p", &tags).map(|all| all.len()), Ok(128));
+    }
 }

@@ -4,7 +4,7 @@ use super::World;
 use super::visitor::{lines, owned};
 use engine::inspect::{Inspection, Listed};
 use engine::invalidate::{Invalidation, Mode, Target};
-use engine::{Failed, Regenerated, UnsafeSuccess};
+use engine::{Failed, Regenerated};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -83,7 +83,7 @@ impl World {
         self.time.sync();
         let groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
         let asking = self.asking(target, &[]);
-        self.engine.unsafe_method_succeeded(&asking.visit(), UnsafeSuccess { groups: &groups });
+        self.engine.unsafe_method_succeeded(&asking.visit(), &groups);
     }
 
     /// The value of one series, written as in the exposition; 0 where there is none.
