@@ -6,7 +6,7 @@ use crate::config::{self, Config};
 use crate::origin::forwarding::Identity;
 use crate::origin::{self, Client, Concurrency};
 use crate::proxy::{Hosts, KnownHosts, Matcher, PassedGate, Routes, Site, TagTemplate, Trust, tags_of};
-use engine::guard::GateSettings;
+use engine::gate::GateSettings;
 use engine::{Clock, Engine, Metrics, OriginSettings, Route};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -2,6 +2,7 @@
 
 use super::address::Addresses;
 use super::{ServerSettings, Settings};
+use engine::origin::ServerId;
 use engine::{Clock, Metrics};
 use parking_lot::Mutex;
 use semantics::Timestamp;
@@ -60,8 +61,11 @@ impl Balance {
         Balance { origin, servers, order: spread(&weights), turn: AtomicUsize::new(0), clock, metrics }
     }
 
-    /// The next server that may be asked; `None` while every breaker is open and no probe is due.
-    pub fn next(&self) -> Option<Arc<Server>> {
+    /// The next server that may be asked, `wanted` if it is well; `None` while every breaker is open and no probe is due.
+    pub fn next(&self, wanted: Option<ServerId>) -> Option<Arc<Server>> {
+        if let Some(server) = wanted.and_then(|id| self.servers.get(id)).filter(|server| server.is_closed()) {
+            return Some(server.clone());
+        }
         let now = self.clock.now();
         let from = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = (0..self.order.len()).map(|i| &self.servers[self.order[(from + i) % self.order.len()]]);
@@ -70,6 +74,11 @@ impl Balance {
             return Some(due.clone());
         }
         in_turn.into_iter().find(|s| s.is_closed()).cloned()
+    }
+
+    /// The place of a server among them.
+    pub fn id(&self, server: &Server) -> Option<ServerId> {
+        self.servers.iter().position(|s| std::ptr::eq(s.as_ref(), server))
     }
 
     /// Another closed server than `than`, for the one retry.

@@ -53,7 +53,7 @@ impl Client {
 
     async fn ask(&self, request: &OriginRequest) -> Result<OriginResponse, OriginError> {
         let upstream = &self.origins[request.origin];
-        let server = upstream.balance.next().ok_or_else(breakers_open)?;
+        let server = upstream.balance.next(request.server).ok_or_else(breakers_open)?;
         let error = match self.ask_server(upstream, &server, request).await {
             Ok(response) => return Ok(response),
             Err(error) => error,
@@ -184,7 +184,8 @@ impl Client {
             failed: false,
         };
         let close_delimited = !bodiless && !chunked && length.is_none();
-        OriginResponse { status, fields, length, close_delimited, body: Box::new(body) }
+        let server = upstream.balance.id(server);
+        OriginResponse { status, fields, length, close_delimited, server, body: Box::new(body) }
     }
 }
 

@@ -272,6 +272,7 @@ fn explain(failure: Failure) -> &'static str {
     match failure {
         Failure::Connect => "it cannot be reached",
         Failure::Timeout => "it did not answer in time",
+        Failure::Budget => "it is asked for too many new pages at the moment",
         Failure::Shed => "it is being asked too much, or failed just now",
         Failure::Truncated => "its answer broke off",
         _ => "its answer was not usable",

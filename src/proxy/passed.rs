@@ -185,7 +185,7 @@ impl ProxyHttp for Passed {
         let server = match &ctx.server {
             Some(tried) if ctx.fresh_next => Some(tried.clone()),
             Some(tried) => upstream.balance.other(tried).or_else(|| Some(tried.clone())),
-            None => upstream.balance.next(),
+            None => upstream.balance.next(None),
         };
         let Some((server, address)) = server.and_then(|s| s.address().map(|a| (s, a))) else {
             let error = crate::origin::breakers_open();

@@ -68,6 +68,10 @@ fn why_not_stored(reason: NotStorable) -> &'static str {
             "The body has a content coding that Larder cannot undo, and it would reach clients that did not ask for it \
              (RFC 9110, 12.5.3)."
         }
+        NotStorable::NotAdmitted => {
+            "Fewer requests than `admit_after` of the route have asked for the page within 10 minutes: what is asked for \
+             once is not kept."
+        }
         NotStorable::Guard => {
             "The answer breaks a guard of its route (`guard`): it goes to those who asked, and is not kept."
         }
@@ -114,6 +118,9 @@ fn how_to_store(reason: NotStorable) -> &'static str {
         }
         NotStorable::Encoded => {
             "Have the origin obey `Accept-Encoding: identity`, or encode by gzip, br, zstd or deflate alone."
+        }
+        NotStorable::NotAdmitted => {
+            "It is stored when it is asked for often enough; lower `admit_after` of the route to have it stored sooner."
         }
         NotStorable::Guard => {
             "Compare what the origin sends with `guard` on the route: either the page is broken, or the guard is too \
@@ -168,6 +175,18 @@ pub(in crate::admin) fn failure(failure: Failure) -> Words {
             "Raise `store: { memory: { max_object: ... } }`, or find out why the page has grown.",
         ),
         Failure::Guard(guard) => guard_broken(guard),
+        Failure::NotFoundStorm(status) => words(
+            &format!(
+                "the origin answered {status} for ten pages of the route or more within a minute: something else answers \
+                 in the application's place"
+            ),
+            "Look whether the application runs, and what is between it and Larder. If the pages are really gone, \
+             invalidate them with `hard`.",
+        ),
+        Failure::Budget => words(
+            "the origin was not asked: the route has had its renders of this minute (`renders_per_minute`)",
+            "Raise `renders_per_minute` of the route if the origin can bear more, or find out who asks for so many pages.",
+        ),
         Failure::Shed => words(
             "the origin was not asked: too many wait for it already, or its circuit breaker is open",
             "Give the origin more under `renders` or `refreshes` if it can bear more; else it needs help itself.",

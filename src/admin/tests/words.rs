@@ -26,10 +26,11 @@ fn place(reason: NotStorable) -> usize {
         NotStorable::ComponentWithoutRsc => 11,
         NotStorable::Encoded => 12,
         NotStorable::Guard => 13,
+        NotStorable::NotAdmitted => 14,
     }
 }
 
-const REASONS: [NotStorable; 14] = [
+const REASONS: [NotStorable; 15] = [
     NotStorable::NoStore,
     NotStorable::Private,
     NotStorable::SetCookie,
@@ -44,9 +45,10 @@ const REASONS: [NotStorable; 14] = [
     NotStorable::ComponentWithoutRsc,
     NotStorable::Encoded,
     NotStorable::Guard,
+    NotStorable::NotAdmitted,
 ];
 
-const FAILURES: [Failure; 24] = [
+const FAILURES: [Failure; 26] = [
     Failure::Connect,
     Failure::Timeout,
     Failure::Truncated,
@@ -71,6 +73,8 @@ const FAILURES: [Failure; 24] = [
     Failure::Guard(Broken::MustNotContain),
     Failure::Guard(Broken::ContentType),
     Failure::Shed,
+    Failure::Budget,
+    Failure::NotFoundStorm(404),
 ];
 
 /// Each has its own, and they read as sentences.

@@ -52,6 +52,7 @@ pub(crate) fn request(visit: &Visit<'_>, nominated: &[String], carry: Carry, kin
         scheme: visit.request.scheme,
         target,
         fields: fields.0,
+        server: None,
     }
 }
 
@@ -79,6 +80,14 @@ pub(crate) fn make_conditional(request: &mut OriginRequest, stored: &StoredRespo
         if let Some(Ok(value)) = value.map(HeaderValue::from_bytes) {
             request.set(name, value);
         }
+    }
+}
+
+/// Has a framework with a cache of its own render anew, instead of giving what it has (semantics 23): Next.js takes this
+/// field, with its secret, for its own on-demand revalidation.
+pub(crate) fn make_on_demand(request: &mut OriginRequest, secret: &str) {
+    if let Ok(secret) = HeaderValue::from_str(secret) {
+        request.set(HeaderName::from_static("x-prerender-revalidate"), secret);
     }
 }
 

@@ -1,18 +1,19 @@
 //! A fill: one GET of Larder's own, from its place in the queue to what it leaves in the store. The same for a miss, a
 //! validation and a background refresh.
 
-use crate::failed::{Failed, SHARED_FOR};
+use crate::failed::Failed;
 use crate::flight::{Landing, Lead};
-use crate::guard::{Pass, next_attempt};
+use crate::gate::{Line, Pass};
+use crate::guard::next_attempt;
 use crate::history::{Cause, Past};
 use crate::invalidate::{Tags, Validity};
-use crate::origin::{Kind, OriginError, OriginRequest, OriginResponse};
+use crate::origin::{Kind, OriginError, OriginRequest, OriginResponse, ServerId};
 use crate::store::{Audience, KeyHash, StoredResponse};
 use crate::{Engine, OriginLimits, Route, Visit, canonical};
 use http::{HeaderName, HeaderValue};
 use semantics::freshness::Times;
 use semantics::guard::Broken;
-use semantics::settlement::{AnswerHead, Failure, Settlement, StoredSummary, settle};
+use semantics::settlement::{Failure, Settlement};
 use semantics::storability::NotStorable;
 use semantics::{Timestamp, honesty};
 use std::sync::Arc;
@@ -23,8 +24,7 @@ mod body;
 mod commit;
 mod decode;
 mod ending;
-
-use decode::Encoding;
+mod judge;
 
 /// Everything a fill needs, once its flight is claimed.
 pub(crate) struct Job {
@@ -57,6 +57,8 @@ enum Ending {
     Cut(Box<Failed>),
     /// A whole first version that breaks a guard.
     Guarded(Arc<StoredResponse>, Broken),
+    /// A whole first version of a page that too few have asked for (`admit_after`).
+    NotAdmitted(Arc<StoredResponse>),
 }
 
 impl Ending {
@@ -90,6 +92,13 @@ impl Fetched {
             Fetched::Relay(..) => false,
         }
     }
+
+    fn server(&self) -> Option<ServerId> {
+        match self {
+            Fetched::Storable(storable) => storable.response.server,
+            Fetched::Freshen(response, _) | Fetched::Relay(response, _) => response.server,
+        }
+    }
 }
 
 /// Runs a fill in a task of its own.
@@ -102,19 +111,24 @@ impl Job {
         engine: &Arc<Engine>,
         visit: &Visit<'_>,
         lead: Lead,
-        request: OriginRequest,
+        mut request: OriginRequest,
         hash: KeyHash,
         stored: Option<Arc<StoredResponse>>,
         cause: Cause,
     ) -> Job {
         let now = engine.clock.now();
         let invalidated = stored.as_ref().is_some_and(|s| engine.validity(s, now) != Validity::Valid);
-        // A background refresh came with the claim; a fill that clients wait for takes it, if nobody has it.
+        // Whatever else renews what is stored takes the claim, if nobody has it.
         let claimed = match (&stored, request.kind) {
+            // A background refresh came with the claim.
             (Some(_), Kind::Refresh) => true,
             (Some(stored), _) => stored.regeneration.claim(now),
             (None, _) => false,
         };
+        let cause = if invalidated && cause != Cause::Operator { Cause::Invalidated } else { cause };
+        if let (Cause::Invalidated | Cause::Operator, Some(secret)) = (cause, &visit.route.policy.draft_secret) {
+            canonical::make_on_demand(&mut request, secret);
+        }
         Job {
             engine: engine.clone(),
             route: visit.route.clone(),
@@ -126,7 +140,7 @@ impl Job {
             rsc: visit.facts.rsc,
             stored,
             claimed,
-            cause: if invalidated && cause != Cause::Operator { Cause::Invalidated } else { cause },
+            cause,
             began: engine.journal.epoch(),
         }
     }
@@ -145,14 +159,14 @@ impl Job {
     }
 
     async fn run(mut self) {
-        let deadline = Instant::now() + self.limits().settings.total;
+        if let Err(wait) = self.within_budget() {
+            return self.over_budget(wait);
+        }
         let engine = self.engine.clone();
         let limits = &engine.origins[self.request.origin];
-        let gate = if self.request.kind == Kind::Refresh { &limits.refreshes } else { &limits.renders };
-        let pass = match timeout_at(deadline, gate.enter()).await {
-            Ok(Some(pass)) => pass,
-            Ok(None) => return self.shed("too many requests are waiting for the origin"),
-            Err(_) => return self.shed("no place at the origin became free in time"),
+        let pass = match self.place_at_the_origin(limits).await {
+            Ok(pass) => pass,
+            Err(why) => return self.shed(why),
         };
         // Only now: waiting for a place is not part of the render.
         let deadline = Instant::now() + limits.settings.total;
@@ -161,7 +175,7 @@ impl Job {
         let outcome = match &ended {
             Ok(_) => "success",
             Err(Ending::Failed(failed) | Ending::Cut(failed)) => failed.failure.as_str(),
-            Err(Ending::Dropped(_) | Ending::Relayed | Ending::Guarded(..)) => "not-storable",
+            Err(Ending::Dropped(_) | Ending::Relayed | Ending::Guarded(..) | Ending::NotAdmitted(_)) => "not-storable",
         };
         let now = self.engine.clock.now();
         let took = now.since(started);
@@ -184,8 +198,32 @@ impl Job {
             Err(Ending::Dropped(reason)) => self.drop_stored(reason),
             Err(Ending::Relayed) => self.lead.land(Landing::Delivered),
             Err(Ending::Guarded(response, broken)) => self.guarded(response, broken),
+            Err(Ending::NotAdmitted(response)) => self.not_admitted(response),
             Err(Ending::Cut(failed)) => self.lead.land(Landing::Failed(Arc::from(failed))),
         }
+    }
+
+    /// A place at the origin. Who is asked for waits up to a deadline, and goes before who is not; that one waits until
+    /// his turn comes, or until somebody asks for the page.
+    async fn place_at_the_origin(&self, limits: &OriginLimits) -> Result<Pass, &'static str> {
+        let full = "too many requests are waiting for the origin";
+        if self.line() == Line::Unasked {
+            tokio::select! {
+                pass = limits.refreshes.enter(Line::Unasked) => return pass.ok_or(full),
+                () = self.lead.wanted() => {}
+            }
+        }
+        let gate = if self.request.kind == Kind::Refresh { &limits.refreshes } else { &limits.renders };
+        let deadline = Instant::now() + limits.settings.total;
+        match timeout_at(deadline, gate.enter(Line::Asked)).await {
+            Ok(pass) => pass.ok_or(full),
+            Err(_) => Err("no place at the origin became free in time"),
+        }
+    }
+
+    fn line(&self) -> Line {
+        let unasked = self.request.kind == Kind::Prerender || self.cause == Cause::Ahead;
+        if unasked { Line::Unasked } else { Line::Asked }
     }
 
     async fn attempt(&mut self, deadline: Instant, pass: Pass) -> Result<Landing, Ending> {
@@ -208,7 +246,7 @@ impl Job {
         let mut fetched = self.fetch_settled(deadline).await?;
         let rendered_in = self.stored.as_ref().map_or(Duration::ZERO, |s| s.rendered_in());
         for _ in 1..honesty::requests_at_most(rendered_in) {
-            let asks_again = self.request.kind == Kind::Refresh || self.cause == Cause::Operator;
+            let asks_again = self.request.kind != Kind::Fill || self.cause == Cause::Operator;
             if !asks_again || !fetched.is_stale() {
                 break;
             }
@@ -216,6 +254,8 @@ impl Job {
             if again >= deadline {
                 break;
             }
+            // The same server: others render for themselves.
+            self.request.server = fetched.server();
             tokio::time::sleep_until(again).await;
             fetched = self.fetch_settled(deadline).await?;
         }
@@ -269,86 +309,6 @@ impl Job {
             Err(_) => Err(Failed::plain(Failure::Timeout, "the origin took longer than `timeouts.total`", now())),
         }
     }
-
-    fn settle(&self, response: &OriginResponse, times: &Times) -> Settlement {
-        let stored = self
-            .stored
-            .as_deref()
-            .map(|s| StoredSummary { validators: self.sent_validators(s), has_body: !s.body.is_empty() });
-        let answer = AnswerHead {
-            status: response.status,
-            fields: &response.fields,
-            close_delimited: response.close_delimited,
-            length: response.length,
-        };
-        let settlement = settle(stored, &answer, &self.route.policy, times, &self.request.url());
-        match settlement {
-            Settlement::Store { .. } if self.swaps_components(response) => {
-                self.refuse(NotStorable::ComponentWithoutRsc)
-            }
-            Settlement::Store { .. } if matches!(decode::of(&response.fields), Encoding::Unknown) => {
-                self.refuse(NotStorable::Encoded)
-            }
-            // The leader may not have asked for this coding: everybody asks for himself.
-            Settlement::Relay(reason) if !matches!(decode::of(&response.fields), Encoding::None) => {
-                Settlement::Drop(reason)
-            }
-            Settlement::Store { .. } if self.too_large(response.length) => self.refuse(NotStorable::TooLarge),
-            other => other,
-        }
-    }
-
-    /// Not stored after all: a failure where something is stored, else the leader's.
-    fn refuse(&self, reason: NotStorable) -> Settlement {
-        match (&self.stored, reason) {
-            (None, NotStorable::Encoded) => Settlement::Drop(reason),
-            (None, _) => Settlement::Relay(reason),
-            (Some(_), NotStorable::TooLarge) => Settlement::Fail(Failure::TooLarge),
-            (Some(_), _) => Settlement::Fail(Failure::Uncacheable(reason)),
-        }
-    }
-
-    fn sent_validators<'s>(&self, stored: &'s StoredResponse) -> semantics::validation::Validators<'s> {
-        let conditional = self
-            .request
-            .fields
-            .iter()
-            .any(|(n, _)| *n == http::header::IF_NONE_MATCH || *n == http::header::IF_MODIFIED_SINCE);
-        if conditional { stored.origin_validators() } else { Default::default() }
-    }
-
-    /// `text/x-component` never answers a request without `RSC` (semantics 46).
-    fn swaps_components(&self, response: &OriginResponse) -> bool {
-        let component = response
-            .fields
-            .get(http::header::CONTENT_TYPE)
-            .is_some_and(|t| t.as_bytes().starts_with(b"text/x-component"));
-        component && !self.rsc
-    }
-
-    fn too_large(&self, length: Option<u64>) -> bool {
-        length.is_some_and(|l| l > self.engine.store.settings().max_object as u64)
-    }
-
-    /// A failed answer, with the origin's own words if nothing is stored that may answer instead (RFC 9111, 4.3.3).
-    async fn failure_answer(&self, failure: Failure, response: OriginResponse, deadline: Instant) -> Ending {
-        let message = match failure {
-            Failure::Uncacheable(reason) => {
-                format!("the origin's answer ({}) may not be stored: {}", response.status, reason.as_str())
-            }
-            _ => format!("the origin answered {}", response.status),
-        };
-        let retry_after = retry_after(&response, self.engine.clock.now());
-        let mut failed = Failed { retry_after, ..Failed::plain(failure, message, self.engine.clock.now()) };
-        let now = self.engine.clock.now();
-        let unusable = self.stored.as_ref().is_none_or(|s| !self.engine.is_usable(s, now));
-        if unusable && matches!(failure, Failure::Status(_)) {
-            failed.answer = self.failed_words(response, deadline).await;
-        }
-        let now = self.engine.clock.now();
-        let failed = Failed { at: now, until: now.after(SHARED_FOR), ..failed };
-        Ending::failed(failed)
-    }
 }
 
 /// Nobody is left waiting, and a claim is given back, also when a fill's task dies.
@@ -358,13 +318,4 @@ impl Drop for Job {
             stored.regeneration.release_if_in_flight(next_attempt(&stored.windows, None, self.engine.clock.now()));
         }
     }
-}
-
-/// Retry-After in either of its forms (RFC 9110, 10.2.3).
-fn retry_after(response: &OriginResponse, now: Timestamp) -> Option<Duration> {
-    let value = response.fields.get(http::header::RETRY_AFTER)?;
-    if let Some(seconds) = value.to_str().ok().and_then(|v| v.trim().parse().ok()) {
-        return Some(Duration::from_secs(seconds));
-    }
-    semantics::freshness::parse_date(value.as_bytes()).map(|at| at.since(now))
 }

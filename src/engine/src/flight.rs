@@ -3,13 +3,16 @@
 //! A fill writes into its flight; watchers read from it, each at his own pace. Nobody owns a fill but the engine: a
 //! watcher that goes away changes nothing, and a lead that goes away without a result frees the others.
 
+mod watcher;
+
+pub use watcher::Watcher;
+
 use crate::failed::Failed;
 use crate::invalidate::Tags;
 use crate::store::{Head, KeyHash, StoredResponse};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use semantics::Timestamp;
-use semantics::settlement::Failure;
 use semantics::storability::NotStorable;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,6 +31,8 @@ pub struct Opened {
     pub tags: Tags,
     /// Whether the answer says that it is everybody's.
     pub shared: bool,
+    /// Whether it is going to be stored, as far as can be told.
+    pub stored: bool,
 }
 
 /// How a flight ended.
@@ -41,8 +46,8 @@ pub enum Landing {
     NotStorable(NotStorable),
     /// Not stored, and delivered whole.
     Delivered,
-    /// A guard keeps it out of the store: whoever waited for it shares it.
-    Guarded(Arc<StoredResponse>),
+    /// Something keeps it out of the store: whoever waited for it shares it.
+    Unstored(Arc<StoredResponse>),
     /// The lead went away without a result: whoever still waits starts over.
     Abandoned,
 }
@@ -78,11 +83,18 @@ pub struct Flight {
     news: watch::Sender<()>,
     /// Wakes the fill when a watcher has read or gone.
     room: Notify,
+    /// Wakes a fill that nobody asked for, when somebody does.
+    wanted: Notify,
 }
 
 impl Flight {
     fn new() -> Arc<Self> {
-        Arc::new(Flight { state: Mutex::default(), news: watch::Sender::new(()), room: Notify::new() })
+        Arc::new(Flight {
+            state: Mutex::default(),
+            news: watch::Sender::new(()),
+            room: Notify::new(),
+            wanted: Notify::new(),
+        })
     }
 
     fn watch(self: &Arc<Self>) -> Watcher {
@@ -111,104 +123,6 @@ impl Flight {
             state.first += 1;
             state.held_bytes -= chunk.len();
         }
-    }
-}
-
-/// A reader of one flight.
-pub struct Watcher {
-    flight: Arc<Flight>,
-    id: u64,
-    news: watch::Receiver<()>,
-}
-
-impl Watcher {
-    /// Waits for the head or the end, whichever comes first.
-    pub async fn sight(&mut self) -> Sight {
-        loop {
-            self.news.borrow_and_update();
-            {
-                let state = self.flight.state.lock();
-                match (&state.opened, &state.relay, &state.landing) {
-                    (Some(opened), Some(reason), _) => return Sight::Relay(opened.clone(), *reason),
-                    (_, _, Some(landing)) => return Sight::Landed(landing.clone()),
-                    (Some(opened), None, None) => return Sight::Open(opened.clone()),
-                    (None, _, None) => {}
-                }
-            }
-            if self.news.changed().await.is_err() {
-                return Sight::Landed(Landing::Abandoned);
-            }
-        }
-    }
-
-    /// Waits for the end, without reading; `None` when the body is handed through, and nothing will be stored.
-    pub async fn landing(&mut self) -> Option<Landing> {
-        loop {
-            self.news.borrow_and_update();
-            {
-                let state = self.flight.state.lock();
-                if state.relay.is_some() {
-                    return None;
-                }
-                if let Some(landing) = &state.landing {
-                    return Some(landing.clone());
-                }
-            }
-            if self.news.changed().await.is_err() {
-                return Some(Landing::Abandoned);
-            }
-        }
-    }
-
-    /// Whether the URL was written to while this flight was under way, and before `at`.
-    pub fn was_written_before(&self, at: Timestamp) -> bool {
-        self.flight.state.lock().written.is_some_and(|written| written <= at)
-    }
-
-    /// The next bytes of the body; `None` at its proper end.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
-        loop {
-            self.news.borrow_and_update();
-            if let Some(result) = self.poll_chunk() {
-                return result;
-            }
-            if self.news.changed().await.is_err() {
-                return Err(Failure::Internal);
-            }
-        }
-    }
-
-    fn poll_chunk(&self) -> Option<Result<Option<Bytes>, Failure>> {
-        let mut state = self.flight.state.lock();
-        let first = state.first;
-        let cursor = state.cursors.get_mut(&self.id)?;
-        let at = *cursor;
-        if let Some(chunk) = at.checked_sub(first).and_then(|i| state.chunks.get(i)).cloned() {
-            state.cursors.insert(self.id, at + 1);
-            Flight::trim(&mut state);
-            let draining = state.relay.is_some();
-            drop(state);
-            if draining {
-                self.flight.room.notify_one();
-            }
-            return Some(Ok(Some(chunk)));
-        }
-        match &state.landing {
-            None => None,
-            Some(Landing::Failed(failed)) => Some(Err(failed.failure)),
-            Some(Landing::Abandoned) => Some(Err(Failure::Internal)),
-            Some(_) => Some(Ok(None)),
-        }
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        let mut state = self.flight.state.lock();
-        state.cursors.remove(&self.id);
-        Flight::trim(&mut state);
-        drop(state);
-        self.flight.room.notify_one();
     }
 }
 
@@ -333,6 +247,11 @@ impl Lead {
     /// Whether the URL was written to since this flight began.
     pub fn was_written(&self) -> bool {
         self.flight.state.lock().written.is_some()
+    }
+
+    /// Waits until a visitor waits for it.
+    pub async fn wanted(&self) {
+        self.flight.wanted.notified().await;
     }
 
     /// Every key at which this flight is found.

@@ -1,83 +1,14 @@
-//! What protects the origin: caps with bounded queues, back-off, and what is remembered of keys that are not stored.
+//! What is remembered of keys with nothing stored, and when a failed regeneration may be tried again.
 
 use crate::failed::Failed;
 use crate::store::KeyHash;
 use lru::LruCache;
 use parking_lot::Mutex;
-use prometheus_client::metrics::gauge::Gauge;
 use semantics::storability::NotStorable;
 use semantics::{Timestamp, Windows};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-/// A cap on concurrent work with a bounded queue in front.
-#[derive(Clone, Copy, Debug)]
-pub struct GateSettings {
-    pub max_concurrent: usize,
-    pub queue: usize,
-}
-
-pub struct Gate {
-    permits: Arc<Semaphore>,
-    queued: AtomicUsize,
-    settings: GateSettings,
-    in_flight: Gauge,
-    waiting: Gauge,
-}
-
-/// A place at the origin, given back on drop.
-pub struct Pass {
-    _permit: OwnedSemaphorePermit,
-    in_flight: Gauge,
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        self.in_flight.dec();
-    }
-}
-
-/// Counted down on drop, also when the one who waits goes away.
-struct Waiting<'a>(&'a Gate);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.queued.fetch_sub(1, Ordering::Relaxed);
-        self.0.waiting.dec();
-    }
-}
-
-impl Gate {
-    pub fn new(settings: GateSettings, in_flight: Gauge, waiting: Gauge) -> Self {
-        let permits = Arc::new(Semaphore::new(settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)));
-        Gate { permits, queued: AtomicUsize::new(0), settings, in_flight, waiting }
-    }
-
-    /// Waits for a place; `None` when the queue is full.
-    pub async fn enter(&self) -> Option<Pass> {
-        let permit = match self.permits.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let waiting = self.queue_up()?;
-                let permit = self.permits.clone().acquire_owned().await.ok()?;
-                drop(waiting);
-                permit
-            }
-        };
-        self.in_flight.inc();
-        Some(Pass { _permit: permit, in_flight: self.in_flight.clone() })
-    }
-
-    fn queue_up(&self) -> Option<Waiting<'_>> {
-        let room = |n: usize| (n < self.settings.queue).then_some(n + 1);
-        self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
-        self.waiting.inc();
-        Some(Waiting(self))
-    }
-}
 
 /// What is remembered of a key with nothing stored.
 #[derive(Clone, Debug)]

@@ -17,6 +17,10 @@ pub enum Cause {
     Stale,
     /// What was stored could not be served without it.
     Expired,
+    /// Somebody keeps asking for it, and its window was about to end (`refresh_ahead`).
+    Ahead,
+    /// It is on a list of pages that are generated before anybody asks (`prerender`).
+    Prerender,
     /// It was invalidated.
     Invalidated,
     /// Somebody ordered it.
@@ -29,6 +33,8 @@ impl Cause {
             Cause::Miss => "miss",
             Cause::Stale => "stale",
             Cause::Expired => "expired",
+            Cause::Ahead => "ahead",
+            Cause::Prerender => "prerender",
             Cause::Invalidated => "invalidated",
             Cause::Operator => "operator",
         }

@@ -3,11 +3,14 @@
 //! It does not know sockets, HTTP parsing or configuration files: requests come as [`Visit`]s, the origin is a trait,
 //! and time is asked of one [`Clock`].
 
+mod admission;
+mod ahead;
 mod canonical;
 pub mod clock;
 pub mod failed;
 mod fill;
 pub mod flight;
+pub mod gate;
 pub mod guard;
 pub mod history;
 pub mod inspect;
@@ -15,21 +18,27 @@ pub mod invalidate;
 pub mod metrics;
 mod on_demand;
 pub mod origin;
+mod prerender;
 mod probe;
 mod route;
 pub mod store;
+mod storm;
 mod wait;
 
 pub use clock::Clock;
 pub use failed::Failed;
 pub use metrics::Metrics;
 pub use on_demand::Regenerated;
+pub use prerender::{Prerendered, Unless};
 pub use probe::Probe;
 pub use route::{Route, RouteTags};
 pub use wait::Answer;
 
+use admission::Admission;
+use ahead::Ahead;
 use flight::Flights;
-use guard::{Gate, GateSettings, Verdicts};
+use gate::{Gate, GateSettings};
+use guard::Verdicts;
 use history::{Cause, Histories};
 use invalidate::{Journal, Keeper, Subject, Validity};
 use origin::{Kind, Origin};
@@ -84,6 +93,8 @@ pub struct Engine {
     hasher: KeyHasher,
     flights: Arc<Flights>,
     verdicts: Verdicts,
+    admission: Admission,
+    ahead: Ahead,
     journal: Journal,
     history: Histories,
     /// Whether what was invalidated hard is being removed at present.
@@ -151,6 +162,8 @@ impl Engine {
             hasher: KeyHasher::new(settings.seed),
             flights: Arc::default(),
             verdicts: Verdicts::default(),
+            admission: Admission::default(),
+            ahead: Ahead::default(),
             journal: Journal::new(settings.seed, settings.keeper),
             history: Histories::default(),
             sweeping: AtomicBool::new(false),
@@ -194,7 +207,12 @@ impl Engine {
             Decision::Reuse { failing: true, .. } if self.must_ask_himself(visit, response) => {
                 Step::Pass(Forward::Request)
             }
-            Decision::Reuse { ttl, failing } => Step::Serve(served(response, ttl, failing)),
+            Decision::Reuse { ttl, failing } => {
+                if visit.route.policy.refresh_ahead && !failing {
+                    self.plan_ahead(visit.route, response);
+                }
+                Step::Serve(served(response, ttl, failing))
+            }
             Decision::ReuseAndRefresh { ttl } => {
                 if response.regeneration.claim(now) {
                     self.refresh(visit, response);

@@ -1,8 +1,6 @@
 //! What happens because somebody said so: invalidations, ordered regenerations, tags, and writes to a URL (semantics 36-42).
 
-use crate::canonical::{self, Carry};
 use crate::failed::Failed;
-use crate::fill::{self, Job};
 use crate::flight::Landing;
 use crate::guard::{BACK_OFF_LEAST, back_off};
 use crate::history::Cause;
@@ -67,13 +65,9 @@ impl Engine {
             let (mut watcher, lead) = self.flights.join_or_lead(selected.hash);
             let ours = lead.is_some();
             if let Some(lead) = lead {
-                let request = match &selected.stored {
-                    Some(stored) => canonical::refresh(visit, stored, Kind::Fill),
-                    None => canonical::request(visit, &selected.nominated, Carry::KeyOnly, Kind::Fill),
-                };
-                let stored = selected.stored.clone();
-                fill::spawn(Job::new(self, visit, lead, request, selected.hash, stored, Cause::Operator));
+                self.spawn_ordered(visit, &selected, lead, Kind::Fill, Cause::Operator);
             }
+            watcher.want();
             match watcher.landing().await {
                 Some(Landing::Stored(response) | Landing::Freshened(response))
                     if response.checked.began() >= ordered && response.fetched_at >= started =>
@@ -87,7 +81,7 @@ impl Engine {
                 Some(_) | None if !ours => {}
                 Some(Landing::Failed(failed)) => return Err(failed),
                 Some(Landing::NotStorable(reason)) => return Err(self.refused(reason.as_str())),
-                Some(Landing::Guarded(_)) => return Err(self.refused(NotStorable::Guard.as_str())),
+                Some(Landing::Unstored(_)) => return Err(self.refused(NotStorable::Guard.as_str())),
                 None | Some(Landing::Delivered) => return Err(self.refused("too-large or not cacheable")),
                 Some(_) => {}
             }

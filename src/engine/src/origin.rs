@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Index of an origin in the configuration's order.
 pub type OriginId = usize;
 
+/// Index of a server among those of its origin.
+pub type ServerId = usize;
+
 /// Why Larder asks. The names are metric labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -17,6 +20,8 @@ pub enum Kind {
     Fill,
     /// In the background, while a stale response is served.
     Refresh,
+    /// Before anybody asks for it.
+    Prerender,
     /// A client's own request, handed through.
     Pass,
 }
@@ -26,6 +31,7 @@ impl Kind {
         match self {
             Kind::Fill => "fill",
             Kind::Refresh => "refresh",
+            Kind::Prerender => "prerender",
             Kind::Pass => "pass",
         }
     }
@@ -42,6 +48,8 @@ pub struct OriginRequest {
     /// Path and query.
     pub target: String,
     pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// The server to ask, if it is well; `None`: any.
+    pub server: Option<ServerId>,
 }
 
 impl OriginRequest {
@@ -67,6 +75,8 @@ pub struct OriginResponse {
     /// `Content-Length`; `None` when chunked or close-delimited.
     pub length: Option<u64>,
     pub close_delimited: bool,
+    /// Who gave it, where there are several.
+    pub server: Option<ServerId>,
     pub body: Box<dyn Body>,
 }
 

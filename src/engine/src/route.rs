@@ -1,8 +1,10 @@
 //! One route, as the engine needs it.
 
 use crate::Metrics;
+use crate::admission::Budget;
 use crate::metrics::RouteMetrics;
 use crate::origin::OriginId;
+use crate::storm::Storm;
 use parking_lot::Mutex;
 use semantics::{Policy, Timestamp};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ pub struct Route {
     pub policy: Policy,
     pub origin: OriginId,
     pub metrics: RouteMetrics,
+    pub(crate) budget: Budget,
+    pub(crate) storm: Storm,
     tags: Option<RouteTags>,
     last_logged: AtomicU64,
     blocked: AtomicBool,
@@ -34,6 +38,8 @@ impl Route {
     pub fn new(name: &str, policy: Policy, origin: OriginId, metrics: &Metrics) -> Self {
         Route {
             name: Arc::from(name),
+            budget: Budget::new(policy.renders_per_minute),
+            storm: Storm::default(),
             policy,
             origin,
             metrics: metrics.route(name),

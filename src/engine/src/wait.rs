@@ -53,6 +53,9 @@ impl Engine {
     /// Answers a visit, waiting for a fill where one is needed.
     pub async fn answer(self: &Arc<Self>, visit: &Visit<'_>) -> Answer {
         let arrived = Arrived { epoch: self.journal.epoch(), at: self.clock.now() };
+        if visit.route.policy.admit_after > 1 {
+            self.admission.note(visit.hash, arrived.at);
+        }
         for _ in 0..ROUNDS {
             if let Some(answer) = self.round(visit, arrived).await {
                 return answer;
@@ -187,6 +190,9 @@ impl Engine {
             (None, false) => Forward::VaryMiss,
         };
         let collapsed = role == Role::Followed;
+        if collapsed {
+            watcher.want();
+        }
         match watcher.sight().await {
             Sight::Open(opened) => {
                 if !suits(visit, &opened.variant) {
@@ -208,7 +214,8 @@ impl Engine {
                         return None;
                     }
                 }
-                let status = CacheStatus::Forwarded { why, status: None, stored: !collapsed, collapsed };
+                let stored = opened.stored && !collapsed;
+                let status = CacheStatus::Forwarded { why, status: None, stored, collapsed };
                 Some(Answer::Stream { opened, watcher, status })
             }
             Sight::Relay(opened, reason)
@@ -237,13 +244,13 @@ impl Engine {
             self.journal.check_for(&subject, response.checked.began(), arrived.epoch) != Validity::Valid
         };
         match landing {
-            Landing::Stored(response) | Landing::Freshened(response) | Landing::Guarded(response)
+            Landing::Stored(response) | Landing::Freshened(response) | Landing::Unstored(response)
                 if self.must_ask_himself(visit, &response) =>
             {
                 Some(Answer::Pass(Forward::Request, None))
             }
             // Looked up again, it is what the invalidation made of it.
-            Landing::Stored(response) | Landing::Freshened(response) | Landing::Guarded(response)
+            Landing::Stored(response) | Landing::Freshened(response) | Landing::Unstored(response)
                 if overtaken(&response) =>
             {
                 None
@@ -256,14 +263,14 @@ impl Engine {
                 let status = CacheStatus::Forwarded { why, status: Some(304), stored: !collapsed, collapsed };
                 Some(Answer::Served(Served { response, status }))
             }
-            Landing::Guarded(response) if suits(visit, &response.variant) => {
+            Landing::Unstored(response) if suits(visit, &response.variant) => {
                 let status = CacheStatus::Forwarded { why, status: None, stored: false, collapsed };
                 Some(Answer::Served(Served { response, status }))
             }
             Landing::Failed(failed) => Some(self.after_failure(selected.stored.as_ref(), failed, why, collapsed)),
             Landing::Stored(_)
             | Landing::Freshened(_)
-            | Landing::Guarded(_)
+            | Landing::Unstored(_)
             | Landing::NotStorable(_)
             | Landing::Delivered
             | Landing::Abandoned => None,

@@ -5,6 +5,10 @@
 
 mod support;
 
+#[path = "engine/admission.rs"]
+mod admission;
+#[path = "engine/ahead.rs"]
+mod ahead;
 #[path = "engine/failures.rs"]
 mod failures;
 #[path = "engine/fills.rs"]
@@ -31,12 +35,16 @@ mod orders;
 mod overtaken;
 #[path = "engine/personal.rs"]
 mod personal;
+#[path = "engine/prerender.rs"]
+mod prerender;
 #[path = "engine/probes.rs"]
 mod probes;
 #[path = "engine/records.rs"]
 mod records;
 #[path = "engine/selection.rs"]
 mod selection;
+#[path = "engine/storms.rs"]
+mod storms;
 #[path = "engine/tags.rs"]
 mod tags;
 #[path = "engine/validation.rs"]

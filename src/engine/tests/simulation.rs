@@ -14,7 +14,7 @@ mod ledger;
 #[path = "simulation/pages.rs"]
 mod pages;
 
-use engine::guard::GateSettings;
+use engine::gate::GateSettings;
 use engine::origin::Kind;
 use ledger::{Ledger, Visitor};
 use pages::{Moods, Page};

@@ -50,11 +50,9 @@ pub fn admit(request: &Request<'_>, facts: &Facts<'_>, policy: &Policy) -> Resul
     if facts.authorization && policy.is_isr() && !policy.keys_header("authorization") {
         return Err(Forward::Bypass);
     }
-    if facts.cookie && !policy.draft_cookies.is_empty() {
-        let draft = |name: &[u8]| policy.draft_cookies.iter().any(|d| d.as_bytes() == name);
-        if request.cookies().any(|(name, _)| draft(name)) {
-            return Err(Forward::Bypass);
-        }
+    let may_be_draft = facts.cookie && !policy.draft_cookies.is_empty();
+    if may_be_draft && request.cookies().any(|(name, value)| policy.is_draft(name, value)) {
+        return Err(Forward::Bypass);
     }
     if !policy.bypass_when.is_empty() && bypassed(request, policy) {
         return Err(Forward::Bypass);

@@ -3,7 +3,7 @@
 
 mod read;
 
-pub use read::{Key, host_and_path, read};
+pub use read::{Key, host_and_path, primary, read};
 
 use crate::message::{Facts, Request};
 use crate::policy::Policy;

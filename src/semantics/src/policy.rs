@@ -103,6 +103,18 @@ pub const DRAFT_COOKIE: &str = "__prerender_bypass";
 /// What browsers are told about an ISR page, which is Larder's to keep fresh (semantics 51).
 pub const BROWSER_CACHE_CONTROL: &str = "public, max-age=0, must-revalidate";
 
+/// What a visitor of an ISR page that is not generated yet gets (semantics 25 and 26).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Fallback {
+    /// He waits for it.
+    #[default]
+    Blocking,
+    /// 404 for a path that is on no list, without a word to the origin.
+    NotFound,
+    /// The page at this path, while his own is generated.
+    Shell(String),
+}
+
 /// One route's choices. Plain data: whoever reads configuration fills it in.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -130,6 +142,16 @@ pub struct Policy {
     pub bypass: bool,
     pub bypass_when: BypassWhen,
     pub draft_cookies: Vec<String>,
+    /// The value that such a cookie has: the framework's secret, which also makes its own cache render anew when it is
+    /// sent with a fill (semantics 23 and 49). `None`: any value.
+    pub draft_secret: Option<String>,
+    pub fallback: Fallback,
+    /// Pages that somebody keeps asking for are regenerated before their window ends.
+    pub refresh_ahead: bool,
+    /// Store a page only from so many requests for it within 10 minutes on; at least 1.
+    pub admit_after: u32,
+    /// So many renders a minute; further pages that are not stored are refused. `None`: any number.
+    pub renders_per_minute: Option<u32>,
     /// Cache-Control towards the browser; `None` leaves the origin's.
     pub browser_cache_control: Option<String>,
     /// Fields added to every answer, replacing the origin's of that name.
@@ -156,6 +178,11 @@ impl Policy {
             bypass: false,
             bypass_when: BypassWhen::default(),
             draft_cookies: vec![DRAFT_COOKIE.to_owned()],
+            draft_secret: None,
+            fallback: Fallback::Blocking,
+            refresh_ahead: false,
+            admit_after: 1,
+            renders_per_minute: None,
             browser_cache_control: None,
             response_headers: Vec::new(),
         }
@@ -171,6 +198,12 @@ impl Policy {
             browser_cache_control: Some(BROWSER_CACHE_CONTROL.to_owned()),
             ..Policy::header_driven()
         }
+    }
+
+    /// Whether a cookie puts its request into draft mode (semantics 49).
+    pub fn is_draft(&self, name: &[u8], value: &[u8]) -> bool {
+        self.draft_cookies.iter().any(|d| d.as_bytes() == name)
+            && self.draft_secret.as_ref().is_none_or(|secret| secret.as_bytes() == value)
     }
 
     pub fn is_isr(&self) -> bool {

@@ -34,6 +34,10 @@ pub enum Failure {
     TooLarge,
     /// The new version breaks one of its route's guards (semantics 34).
     Guard(Broken),
+    /// 404 or 410 in place of a page, in a storm of them: it is not the page that is gone (semantics 30).
+    NotFoundStorm(u16),
+    /// The route has had its renders of this minute (`renders_per_minute`): the origin was not asked.
+    Budget,
     /// The fill's queue is full, or the circuit breaker is open: the origin was not asked.
     Shed,
     /// Larder itself stumbled: the task that led the fill is gone.
@@ -57,6 +61,8 @@ impl Failure {
             Failure::UnmatchedNotModified => "unmatched-304",
             Failure::TooLarge => "too-large",
             Failure::Guard(_) => "guard",
+            Failure::NotFoundStorm(_) => "not-found-storm",
+            Failure::Budget => "render-budget",
             Failure::Shed => "shed",
             Failure::Internal => "internal",
         }
@@ -77,7 +83,7 @@ impl Failure {
     /// The origin's status, where it sent one.
     pub fn status(self) -> Option<u16> {
         match self {
-            Failure::Status(status) => Some(status),
+            Failure::Status(status) | Failure::NotFoundStorm(status) => Some(status),
             _ => None,
         }
     }
@@ -87,8 +93,10 @@ impl Failure {
     pub fn gateway_status(self) -> StatusCode {
         match self {
             Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Failure::Shed => StatusCode::SERVICE_UNAVAILABLE,
-            Failure::Status(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+            Failure::Shed | Failure::Budget => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Status(status) | Failure::NotFoundStorm(status) => {
+                StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)
+            }
             _ => StatusCode::BAD_GATEWAY,
         }
     }

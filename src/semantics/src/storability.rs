@@ -38,6 +38,8 @@ pub enum NotStorable {
     Encoded,
     /// A first version that breaks one of its route's guards (semantics 34).
     Guard,
+    /// Too few have asked for it so far (`admit_after`).
+    NotAdmitted,
 }
 
 impl NotStorable {
@@ -57,6 +59,7 @@ impl NotStorable {
             NotStorable::ComponentWithoutRsc => "component-without-rsc",
             NotStorable::Encoded => "content-encoding",
             NotStorable::Guard => "guard",
+            NotStorable::NotAdmitted => "not-admitted",
         }
     }
 }

@@ -4,7 +4,7 @@ use super::decode::{self, Coding, Encoding, Undecodable};
 use super::{Ending, Job, Storable};
 use crate::failed::{BODY_AT_MOST, Failed};
 use crate::flight::{Landing, Opened};
-use crate::guard::Pass;
+use crate::gate::Pass;
 use crate::invalidate::Tags;
 use crate::origin::{Body, OriginError, OriginResponse};
 use crate::store::{Audience, Head, HeadBuilder};
@@ -146,7 +146,7 @@ impl Job {
     ) -> Opened {
         let head = self.head(response, audience, response.length, None);
         let shared = storability::is_shared(&response.fields, self.engine.clock.now());
-        Opened { head, length: response.length, variant, began: self.began, tags, shared }
+        Opened { head, length: response.length, variant, began: self.began, tags, shared, stored: self.is_admitted() }
     }
 
     pub(super) fn head(

@@ -4,6 +4,7 @@ use super::{Ending, Job, Storable};
 use crate::failed::Failed;
 use crate::flight::Landing;
 use crate::guard::{back_off, next_attempt};
+use crate::history::Cause;
 use crate::invalidate::{Checked, Tags, Validity};
 use crate::origin::{Kind, OriginResponse};
 use crate::store::{Audience, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
@@ -59,7 +60,7 @@ impl Job {
         semantics::key::write_variant(&mut key, &self.key, &variant);
         let hash = self.engine.hasher.hash(&key);
         let unchanged = known.filter(|s| s.names == names);
-        let settled = unchanged.is_some() || slot.is_none();
+        let settled = unchanged.is_some() || (slot.is_none() && self.is_admitted());
         let spec = unchanged.unwrap_or_else(|| Arc::new(VarySpec::new(self.key.clone(), names, self.began)));
         if settled && self.stored.is_none() {
             // First the flight can be found at the variant, then visitors are sent there.
@@ -69,6 +70,14 @@ impl Job {
             }
         }
         Placed { key: key.into_boxed_slice(), hash, variant, spec: Some(spec), settled }
+    }
+
+    /// Whether enough have asked for a page that is not stored yet (`admit_after`). Nobody needs to ask for what operators
+    /// order.
+    pub(super) fn is_admitted(&self) -> bool {
+        let after = self.route.policy.admit_after;
+        let new = self.stored.is_none() && self.cause == Cause::Miss;
+        !new || after <= 1 || self.engine.admission.requests(self.primary, self.engine.clock.now()) >= after
     }
 
     /// Makes a stored variant findable, and lets the oldest one go when there are too many.
@@ -139,7 +148,8 @@ impl Job {
         let replaces = self.stored.is_some();
         let windows =
             freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times, replaces);
-        if broken.is_none() {
+        let admitted = self.is_admitted();
+        if broken.is_none() && admitted {
             self.publish(&placed);
         }
         let stored = Arc::new(StoredResponse {
@@ -158,6 +168,12 @@ impl Job {
         });
         if let Some(broken) = broken {
             return Err(Ending::Guarded(stored, broken));
+        }
+        if !admitted {
+            return Err(Ending::NotAdmitted(stored));
+        }
+        if !matches!(stored.head.status(), StatusCode::NOT_FOUND | StatusCode::GONE) {
+            self.route.storm.succeeded(now);
         }
         self.keep(placed.hash, &stored, &response.fields, windows);
         Ok(Landing::Stored(stored))
@@ -263,6 +279,7 @@ impl Job {
             variant: old.variant.clone(),
             regeneration: Regeneration::default(),
         });
+        self.route.storm.succeeded(times.completed);
         self.keep(self.hash, &stored, &response.fields, windows);
         Ok(stored)
     }

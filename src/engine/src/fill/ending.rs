@@ -4,6 +4,7 @@ use super::Job;
 use crate::failed::{Failed, SHARED_FOR};
 use crate::flight::Landing;
 use crate::guard::{Known, NOT_STORABLE_FOR, next_attempt};
+use crate::history::Cause;
 use crate::store::{Standing, StoredResponse};
 use semantics::Timestamp;
 use semantics::guard::Broken;
@@ -59,7 +60,40 @@ impl Job {
             tracing::warn!(route = %self.route.name, url = %self.request.url(), guard = broken.as_str(), "a first version breaks a guard of its route: it is delivered, and not stored");
         }
         self.note_not_storable(NotStorable::Guard, false);
-        self.lead.land(Landing::Guarded(response));
+        self.lead.land(Landing::Unstored(response));
+    }
+
+    /// A first version that too few have asked for: whoever waited for it shares it, and the next one asks anew.
+    pub(super) fn not_admitted(mut self, response: Arc<StoredResponse>) {
+        self.engine.metrics.uncacheable(&self.route.name, NotStorable::NotAdmitted);
+        self.lead.land(Landing::Unstored(response));
+    }
+
+    /// Takes one of the route's renders, where they are counted: pages that are stored go before others. What operators
+    /// and lists of pages order is not counted.
+    ///
+    /// # Errors
+    /// There is none left; how long until there is one.
+    pub(super) fn within_budget(&self) -> Result<(), Duration> {
+        let now = self.engine.clock.now();
+        match (self.cause, &self.stored) {
+            (Cause::Operator | Cause::Prerender, _) => Ok(()),
+            (_, None) => self.route.budget.take(now),
+            (_, Some(_)) => self.route.budget.owe(now),
+        }
+    }
+
+    /// What is stored stays, and is no worse for it.
+    pub(super) fn over_budget(mut self, wait: Duration) {
+        let now = self.engine.clock.now();
+        let message = "the route has had its renders of this minute (`renders_per_minute`)";
+        let failed = Failed { retry_after: Some(wait), ..Failed::plain(Failure::Budget, message, now) };
+        let Some(stored) = &self.stored else { return self.fail(failed) };
+        self.engine.metrics.refresh_failed(&self.route.name, Failure::Budget);
+        if self.claimed {
+            stored.regeneration.release(now.after(wait));
+        }
+        self.lead.land(Landing::Failed(Arc::new(failed)));
     }
 
     /// Found out by a personal visitor's own request.

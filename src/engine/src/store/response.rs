@@ -11,7 +11,7 @@ use semantics::validation::Validators;
 use semantics::{Timestamp, Windows, key, storability};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::KeyHash;
@@ -131,6 +131,8 @@ const IN_FLIGHT: u64 = u64::MAX;
 pub struct Regeneration {
     /// The earliest next attempt in microseconds; [`IN_FLIGHT`] while one runs.
     next_attempt: AtomicU64,
+    /// Whether it was asked for since it was stored, and so is to be refreshed ahead.
+    planned: AtomicBool,
     trouble: Mutex<Option<Box<Trouble>>>,
 }
 
@@ -157,6 +159,12 @@ impl Regeneration {
         let due = self.next_attempt.load(Ordering::Acquire);
         due <= now.as_micros()
             && self.next_attempt.compare_exchange(due, IN_FLIGHT, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether this is the first time that somebody asks for it. Reads alone after that: pages that many ask for stay in
+    /// every core's cache.
+    pub fn is_first_asked(&self) -> bool {
+        !self.planned.load(Ordering::Relaxed) && !self.planned.swap(true, Ordering::Relaxed)
     }
 
     /// Gives the right back; the next attempt may start at `next`.

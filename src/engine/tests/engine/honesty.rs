@@ -1,7 +1,8 @@
 //! An origin with a cache of its own, that says when it answers with something stale (semantics 23).
 
-use crate::support::{Reply, World, page, secs};
-use semantics::Outcome;
+use crate::support::{Reply, World, at, page, secs};
+use semantics::policy::Revalidate;
+use semantics::{Outcome, Policy};
 use std::time::Duration;
 
 fn marked(body: &str) -> Reply {
@@ -94,4 +95,35 @@ async fn what_must_be_revalidated_is_not_served_because_it_came_stale() {
     world.origin.on("/p", page("new"));
     world.visit("/p", &[]).await.is("old");
     world.visit("/p", &[]).await.is("new");
+}
+
+/// Two servers with a cache each: what one of them renders, the other does not have.
+#[tokio::test(start_paused = true)]
+async fn the_server_that_answered_with_something_stale_is_asked_again() {
+    let world = stale(Duration::ZERO).await;
+    world.origin.next("/isr/p", marked("v1").by_server(1));
+    world.origin.on("/isr/p", page("v2"));
+    world.visit("/isr/p", &[]).await.is("v1");
+    world.quiet().await;
+    let asked: Vec<_> = world.origin.requests("/isr/p").iter().map(|a| a.server).collect();
+    assert_eq!(asked, [None, None, Some(1)]);
+}
+
+/// Next.js renders anew for whoever knows its secret.
+#[tokio::test(start_paused = true)]
+async fn after_an_invalidation_the_framework_s_secret_makes_its_cache_render_anew() {
+    let policy = Policy { draft_secret: Some("s3cret".to_owned()), ..Policy::isr(Revalidate::Every(secs(10))) };
+    let world = World::routing("/", policy);
+    world.origin.on("/p", page("v1"));
+    world.visit("/p", &[]).await.is("v1");
+    world.advance(secs(11)).await;
+    world.visit("/p", &[]).await;
+    world.quiet().await;
+    world.soft(at("/p"));
+    world.visit("/p", &[]).await;
+    world.quiet().await;
+    world.regenerate("/p", &[]).await.unwrap();
+    let asked = world.origin.requests("/p");
+    let secrets: Vec<_> = asked.iter().map(|a| a.field("x-prerender-revalidate")).collect();
+    assert_eq!(secrets, [None, None, Some("s3cret"), Some("s3cret")]);
 }

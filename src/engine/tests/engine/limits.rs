@@ -1,7 +1,7 @@
 //! What protects the origin and everybody else: caps, queues, deadlines and sizes (semantics 20, 22, 31).
 
 use crate::support::{Act, How, Setup, World, all, answer, millis, page, secs};
-use engine::guard::GateSettings;
+use engine::gate::GateSettings;
 use engine::origin::Kind;
 use semantics::Outcome;
 use semantics::settlement::Failure;

@@ -1,7 +1,7 @@
 //! Fills that were under way when what they were to fetch was invalidated (semantics 16 and 32).
 
 use crate::support::{Setup, World, all, answer, at, hard, millis, page, routed, secs, soft, tagged, under};
-use engine::guard::GateSettings;
+use engine::gate::GateSettings;
 use engine::invalidate::{Mode, Target};
 use semantics::Outcome;
 

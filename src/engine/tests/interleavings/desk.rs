@@ -152,6 +152,7 @@ fn response(status: u16, fields: &[(&'static str, String)], body: Sheet) -> Orig
         fields: map,
         length: None,
         close_delimited: false,
+        server: None,
         body: Box::new(body),
     }
 }

@@ -3,7 +3,7 @@
 use crate::desk::Desk;
 use crate::ledger::{Ledger, Seen, WINDOW};
 use crate::support::Asking;
-use engine::guard::GateSettings;
+use engine::gate::GateSettings;
 use engine::invalidate::Volatile;
 use engine::{Answer, Clock, Engine, Metrics, OriginSettings, Route, Step, store};
 use parking_lot::Mutex;

@@ -18,7 +18,7 @@ pub use rng::Rng;
 pub use time::{TICK, Time};
 pub use visitor::{How, Reading, Seen, all};
 
-use engine::guard::GateSettings;
+use engine::gate::GateSettings;
 use engine::invalidate::{Keeper, Volatile};
 use engine::{Engine, Metrics, OriginSettings, Route, RouteTags, store};
 use semantics::policy::Revalidate;

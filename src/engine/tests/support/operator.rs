@@ -4,7 +4,7 @@ use super::World;
 use super::visitor::{lines, owned};
 use engine::inspect::{Inspection, Listed};
 use engine::invalidate::{Invalidation, Mode, Target};
-use engine::{Failed, Regenerated};
+use engine::{Failed, Prerendered, Regenerated, Unless};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -64,6 +64,17 @@ impl World {
     pub fn order(&self, target: &str) -> JoinHandle<Ordered> {
         let (world, target) = (self.clone(), target.to_owned());
         tokio::spawn(async move { world.regenerate(&target, &[]).await })
+    }
+
+    pub async fn prerender(&self, target: &str, unless: Unless) -> Prerendered {
+        self.time.sync();
+        self.engine.prerender(&self.asking(target, &[]).visit(), unless).await
+    }
+
+    /// A prerender that goes on by itself.
+    pub fn order_prerender(&self, target: &str) -> JoinHandle<Prerendered> {
+        let (world, target) = (self.clone(), target.to_owned());
+        tokio::spawn(async move { world.prerender(&target, Unless::Stored).await })
     }
 
     pub fn inspect(&self, target: &str, fields: &[(&str, &str)]) -> Inspection {

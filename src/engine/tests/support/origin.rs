@@ -18,6 +18,8 @@ pub struct Asked {
     pub kind: Kind,
     pub target: String,
     pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// The server that was to be asked.
+    pub server: Option<usize>,
     pub at: Timestamp,
 }
 
@@ -68,7 +70,13 @@ impl Ticket {
     fn take(model: &Model, request: &OriginRequest) -> Ticket {
         let at = model.time.sync();
         let path = path_of(&request.target).to_owned();
-        let asked = Asked { kind: request.kind, target: request.target.clone(), fields: request.fields.clone(), at };
+        let asked = Asked {
+            kind: request.kind,
+            target: request.target.clone(),
+            fields: request.fields.clone(),
+            server: request.server,
+            at,
+        };
         let mut state = model.state.lock();
         let language = asked.field("accept-language").filter(|_| state.varying.contains(&path));
         let lane = format!("{} {}", request.target, language.unwrap_or("-"));

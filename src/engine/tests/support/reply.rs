@@ -46,6 +46,7 @@ pub struct Reply {
     pieces: usize,
     /// Whether the body counts as work of the origin: what is handed through does not.
     counted: bool,
+    server: Option<usize>,
     done: Option<Done>,
 }
 
@@ -79,6 +80,7 @@ pub fn answer(status: u16, fields: &[(&str, &str)], body: impl Into<String>) -> 
         between: Duration::ZERO,
         pieces: 1,
         counted: true,
+        server: None,
         done: None,
     }
 }
@@ -130,6 +132,12 @@ impl Reply {
         self
     }
 
+    /// Says which of several servers it is.
+    pub fn by_server(mut self, server: usize) -> Self {
+        self.server = Some(server);
+        self
+    }
+
     pub fn uncounted(mut self) -> Self {
         self.counted = false;
         self
@@ -175,6 +183,7 @@ impl Reply {
             fields,
             length: told.then_some(self.body.len() as u64),
             close_delimited: matches!(self.framing, Framing::Close),
+            server: self.server,
             body: Box::new(body),
         }
     }

@@ -249,6 +249,7 @@ impl World {
             scheme: Scheme::Http,
             target: target.to_owned(),
             fields: fields.iter().map(line).collect(),
+            server: None,
         };
         let mut response = match self.origin.fetch(request).await {
             Ok(response) => response,

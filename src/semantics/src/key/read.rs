@@ -50,7 +50,8 @@ pub fn host_and_path(key: &[u8], variant: bool) -> Option<(&[u8], &[u8])> {
     Some((rest.part()?, rest.part()?))
 }
 
-fn primary(key: &[u8], variant: bool) -> Option<&[u8]> {
+/// The primary key that a key is, or that a variant's begins with.
+pub fn primary(key: &[u8], variant: bool) -> Option<&[u8]> {
     if variant { Reader { rest: key }.part() } else { Some(key) }
 }
 
