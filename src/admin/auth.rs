@@ -1,9 +1,9 @@
 //! Who may ask what: tokens with their scopes; and whether a request comes from a page of somebody else's, which a
 //! browser would send from inside.
 
-use super::Api;
 use super::problem::Problem;
 use super::query::shortened;
+use super::{Api, Vendor};
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -24,7 +24,7 @@ impl Scope {
     pub(super) fn allows(self, call: Api) -> bool {
         match self {
             Scope::Full => true,
-            Scope::Revalidate => matches!(call, Api::Revalidate | Api::Tags),
+            Scope::Revalidate => matches!(call, Api::Revalidate | Api::Tags | Api::Warm | Api::Prerenders),
             Scope::Read => call.only_reads(),
         }
     }
@@ -45,20 +45,32 @@ pub struct Token {
     pub scope: Scope,
 }
 
-/// All tokens that are known.
-pub struct Tokens(Vec<Token>);
+/// All tokens that are known, and in whose calls they may be sent besides Larder's own.
+pub struct Tokens {
+    all: Vec<Token>,
+    compat: Vec<Vendor>,
+}
 
 impl Tokens {
-    pub fn new(tokens: Vec<Token>) -> Self {
-        Tokens(tokens)
+    pub fn new(all: Vec<Token>, compat: Vec<Vendor>) -> Self {
+        Tokens { all, compat }
+    }
+
+    /// Whether calls of this product are answered (`admin.compat`).
+    pub(super) fn serve(&self, vendor: Vendor) -> bool {
+        self.compat.contains(&vendor)
     }
 
     /// The scope of the token that a request carries; `None`: it carries none that is known.
     pub(super) fn scope_of(&self, fields: &HeaderMap) -> Option<Scope> {
-        let sent = bearer(fields)?;
+        self.scope_by(bearer(fields)?)
+    }
+
+    /// The scope of this token; `None`: it is not known.
+    pub(super) fn scope_by(&self, sent: &[u8]) -> Option<Scope> {
         let mut found = None;
         // All of them, and all of their bytes: how long it takes tells nobody how near he was.
-        for token in &self.0 {
+        for token in &self.all {
             if bool::from(token.secret.as_bytes().ct_eq(sent)) {
                 found = Some(token.scope);
             }

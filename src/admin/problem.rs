@@ -54,6 +54,11 @@ impl Problem {
         }
     }
 
+    /// Status, detail and header field, for whoever answers in another form.
+    pub(super) fn into_parts(self) -> (StatusCode, String, Option<(&'static str, &'static str)>) {
+        (self.status, self.detail, self.field)
+    }
+
     #[cfg(test)]
     pub(super) fn told(&self) -> (u16, &str) {
         (self.status.as_u16(), &self.detail)
@@ -85,7 +90,8 @@ pub(super) fn json(value: &impl Serialize) -> Response {
     written(StatusCode::OK, "application/json", value)
 }
 
-fn written(status: StatusCode, kind: &str, value: &impl Serialize) -> Response {
+/// JSON of this kind, which nobody may store.
+pub(super) fn written(status: StatusCode, kind: &str, value: &impl Serialize) -> Response {
     let body = serde_json::to_vec(value).unwrap_or_default();
     Response::new(status, kind, body).with("cache-control", "no-store").with("x-content-type-options", "nosniff")
 }
