@@ -8,6 +8,7 @@ use crate::admin::{Admin, Call, Face};
 use crate::config::Config;
 use crate::origin::Client;
 use crate::origin::forwarding::Identity;
+use crate::prerender::Prerender;
 use crate::proxy::{Listener, Passed, bind};
 use crate::service;
 use arc_swap::ArcSwap;
@@ -66,19 +67,25 @@ impl App {
         let (origins, memory_max, started) = (client.origins().to_vec(), config.store.max_size, clock.now());
         let address = admin_socket.local_addr().unwrap_or(config.admin.listen);
         let tokens = Arc::new(ArcSwap::from_pointee(site::tokens(&config.admin, generated_token.as_deref())));
+        let origin = client.clone();
         let foundations = Foundations { client, identity, access, clock, metrics, seed };
         let current = Arc::new(ArcSwap::from_pointee(site::first(&config, foundations)));
+        let prerender = Arc::new(Prerender::new(current.clone(), origin, listening.clone()));
+        let plans = site::plans(&config);
         let reloading = Arc::new(Reloading {
+            prerender: prerender.clone(),
             file: file.map(Path::to_owned),
             current: current.clone(),
             tokens: tokens.clone(),
             generated: generated_token,
+            runtime: tokio::runtime::Handle::current(),
             running: Mutex::new(config),
         });
         let reload = reloading.clone();
         let admin = Arc::new(Admin {
             current: current.clone(),
             reload: Box::new(move || reload.reload()),
+            prerender: prerender.clone(),
             origins: origins.clone(),
             listening,
             address,
@@ -98,6 +105,7 @@ impl App {
         let conf = Arc::new(ServerConf { max_retries: 2, ..ServerConf::default() });
         let proxy = Arc::new(http_proxy(&conf, Passed::new(origins)));
         let listener = Listener::start(current, proxy, watch, fronts);
+        prerender.plan(plans);
         admin.ready.store(true, Ordering::Relaxed);
         Ok(App { listener, admin, reloading, shutdown })
     }

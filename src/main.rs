@@ -6,6 +6,7 @@ mod app;
 mod cli;
 mod config;
 mod origin;
+mod prerender;
 mod proxy;
 mod service;
 

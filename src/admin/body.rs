@@ -104,19 +104,3 @@ pub(super) fn host(site: &Site, text: Option<&str>) -> Result<Option<String>, Pr
     let canonical = site.hosts.canonical(Some(text), Scheme::Http);
     Ok(Some(canonical.map_or_else(|| text.to_ascii_lowercase(), std::borrow::Cow::into_owned)))
 }
-
-/// A path or query as browsers send it: what may not stand in a request line is percent-encoded.
-pub(super) fn as_sent(text: &str) -> String {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let mut sent = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if matches!(byte, 0x21..=0x7e) && !b"\"#<>\\`".contains(&byte) {
-            sent.push(char::from(byte));
-        } else {
-            sent.push('%');
-            sent.push(char::from(HEX[usize::from(byte >> 4)]));
-            sent.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-    sent
-}

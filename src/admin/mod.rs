@@ -3,6 +3,8 @@
 
 mod auth;
 mod body;
+mod compat;
+mod deployments;
 mod entries;
 mod explain;
 mod problem;
@@ -11,11 +13,14 @@ mod reload;
 mod revalidate;
 mod stats;
 mod status;
+mod warm;
 
 pub use auth::{Scope, Token, Tokens};
+pub use compat::Vendor;
 pub use reload::{ConfigFault, NotReloaded, Reload, Reloaded};
 
 use crate::origin::Upstream;
+use crate::prerender::Prerender;
 use crate::proxy::{Current, Site};
 use crate::service::{Request, Response};
 use arc_swap::ArcSwap;
@@ -34,6 +39,7 @@ pub struct Admin {
     pub current: Current,
     /// Reads the configuration again.
     pub reload: Reload,
+    pub prerender: Arc<Prerender>,
     pub origins: Vec<Arc<Upstream>>,
     /// Where clients are served.
     pub listening: Vec<SocketAddr>,
@@ -66,6 +72,7 @@ pub enum Face {
 pub enum Call {
     Open(Open),
     Api(Api),
+    Compat(Vendor),
 }
 
 /// Without a token.
@@ -87,6 +94,10 @@ pub enum Api {
     Explain,
     Stats,
     Reload,
+    /// Orders pages.
+    Warm,
+    /// Tells how orders go.
+    Prerenders,
     Deployments,
     Activate,
 }
@@ -118,6 +129,8 @@ impl Api {
             "explain" => Some(Api::Explain),
             "stats" => Some(Api::Stats),
             "reload" => Some(Api::Reload),
+            "warm" => Some(Api::Warm),
+            "prerenders" => Some(Api::Prerenders),
             "deployments" => Some(Api::Deployments),
             other => {
                 let id = other.strip_prefix("deployments/")?.strip_suffix("/activate")?;
@@ -129,8 +142,8 @@ impl Api {
     /// A GET that changes nothing; all others are POST.
     fn only_reads(self) -> bool {
         match self {
-            Api::Entries | Api::Explain | Api::Stats | Api::Deployments => true,
-            Api::Revalidate | Api::Tags | Api::Reload | Api::Activate => false,
+            Api::Entries | Api::Explain | Api::Stats | Api::Prerenders | Api::Deployments => true,
+            Api::Revalidate | Api::Tags | Api::Reload | Api::Warm | Api::Activate => false,
         }
     }
 }
@@ -144,6 +157,12 @@ impl Admin {
         let path = request.path.as_str();
         if face == Face::Admin && (path == "/v1" || path.starts_with("/v1/")) {
             return self.admit_to_api(request).map(Call::Api).map_err(Problem::response);
+        }
+        if face == Face::Admin
+            && let Some(vendor) = Vendor::at(path)
+            && self.tokens.load().serve(vendor)
+        {
+            return compat::admit(self, vendor, request).map(|()| Call::Compat(vendor));
         }
         let Some(open) = Open::at(face, path) else {
             return Err(Response::text(StatusCode::NOT_FOUND, "Nothing here. Try /, /metrics, /healthz or /readyz.\n"));
@@ -193,6 +212,7 @@ impl Admin {
         match call {
             Call::Open(open) => self.open(open).await.with("cache-control", "no-store"),
             Call::Api(api) => self.api(api, request).await.unwrap_or_else(Problem::response),
+            Call::Compat(vendor) => compat::answer(self, vendor, request),
         }
     }
 
@@ -204,10 +224,10 @@ impl Admin {
             Api::Explain => explain::explain(self, request).await,
             Api::Stats => stats::stats(self, request),
             Api::Reload => reload::reload(self, request).await,
-            Api::Deployments | Api::Activate => {
-                let detail = "deployments are not available in this version: all entries are of `default`";
-                Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail))
-            }
+            Api::Warm => warm::order(self, request),
+            Api::Prerenders => warm::report(self, request),
+            Api::Deployments => deployments::list(self, request).await,
+            Api::Activate => deployments::activate(self, request),
         }
     }
 

@@ -2,7 +2,7 @@
 //! tags to a page.
 
 use super::Admin;
-use super::body::{self, as_sent, check_tag};
+use super::body::{self, check_tag};
 use super::problem::{Problem, json};
 use super::query::Query;
 use crate::proxy::{self, RegenerateError, Site};
@@ -11,12 +11,12 @@ use engine::Regenerated;
 use engine::invalidate::{Invalidation, Mode, TagsRefused, Target};
 use engine::store::StoredResponse;
 use http::StatusCode;
-use semantics::{Forward, Scheme, key, tags};
+use semantics::{Forward, Scheme, key, page, tags};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Selectors of one call.
-const SELECTORS_AT_MOST: usize = 1000;
+pub(super) const SELECTORS_AT_MOST: usize = 1000;
 /// Paths that one call regenerates.
 const REGENERATED_AT_MOST: usize = 16;
 /// Of a path that is stored for many hosts, so many are regenerated: each is a render.
@@ -34,6 +34,7 @@ pub(super) struct Asked {
     routes: Vec<String>,
     host: Option<String>,
     hard: bool,
+    validate: bool,
     regenerate: bool,
     count: bool,
 }
@@ -110,6 +111,11 @@ impl Asked {
                 format!("{selectors} selectors, of which a call takes {SELECTORS_AT_MOST}: send them in parts");
             return Err(Problem::unprocessable(detail));
         }
+        if self.hard && self.validate {
+            let detail = "`hard` and `validate` do not go together: after the one the old page is gone, after the other it \
+                          is kept for an origin that fails";
+            return Err(Problem::unprocessable(detail));
+        }
         if self.regenerate && self.paths.len() < selectors {
             let detail =
                 "`regenerate` renders exact `paths` alone: send prefixes, tags and routes in a call without it";
@@ -126,7 +132,11 @@ impl Asked {
     }
 
     pub(super) fn invalidations(&self, host: Option<&str>) -> Result<Vec<Invalidation>, Problem> {
-        let mode = if self.hard { Mode::Hard } else { Mode::Soft };
+        let mode = match (self.hard, self.validate) {
+            (true, _) => Mode::Hard,
+            (false, true) => Mode::Validate,
+            (false, false) => Mode::Soft,
+        };
         let mut targets = Vec::new();
         for (i, path) in self.paths.iter().enumerate() {
             targets.push(Target::Path(body::path(path, &format!("paths[{i}]"))?));
@@ -187,7 +197,7 @@ async fn places(site: &Site, path: &str, host: Option<&str>) -> Vec<Place> {
         }
     }
     if places.is_empty() {
-        places.push(Place { scheme: Scheme::Http, host: host.map(str::to_owned), path: as_sent(path) });
+        places.push(Place { scheme: Scheme::Http, host: host.map(str::to_owned), path: page::as_sent(path) });
     }
     places
 }

@@ -3,6 +3,7 @@
 use super::site;
 use crate::admin::{ConfigFault, NotReloaded, Reloaded, Tokens};
 use crate::config::{self, Config, Faults};
+use crate::prerender::Prerender;
 use crate::proxy::Current;
 use arc_swap::ArcSwap;
 use engine::invalidate::{Invalidation, Mode, Target};
@@ -16,10 +17,13 @@ use std::time::Duration;
 pub(super) struct Reloading {
     /// `None`: Larder was started without a file.
     pub(super) file: Option<PathBuf>,
+    pub(super) prerender: Arc<Prerender>,
     pub(super) current: Current,
     pub(super) tokens: Arc<ArcSwap<Tokens>>,
     /// The token that was made at the start. It stays.
     pub(super) generated: Option<String>,
+    /// Where tasks run: a reload itself runs off the async workers.
+    pub(super) runtime: tokio::runtime::Handle,
     /// What is in force. One reload at a time.
     pub(super) running: Mutex<Config>,
 }
@@ -60,7 +64,11 @@ impl Reloading {
         {
             tracing::warn!(%error, "pages of routes that changed keep the windows that they were stored with");
         }
+        let plans = site::plans(&new);
         *running = new;
+        drop(running);
+        let _runtime = self.runtime.enter();
+        self.prerender.plan(plans);
         Ok(Reloaded { changed })
     }
 }
@@ -125,11 +133,13 @@ fn fixed(config: &Config) -> Vec<Section> {
 
 /// What may change.
 fn free(config: &Config) -> Vec<Section> {
-    let admin = (&config.admin.token, &config.admin.tokens, &config.admin.purge_from);
+    let settings = &config.admin;
+    let admin = (&settings.token, &settings.tokens, &settings.compat, &settings.purge_from);
     vec![
         section("routes", &config.routes),
         section("defaults", &(&config.unmatched, &config.unmatched_tags)),
         section("hosts", &config.hosts),
+        section("draft", &(&config.unmatched.draft_cookies, &config.unmatched.draft_secret)),
         section("server.trusted_proxies", &config.trusted_proxies),
         section("server.limits", &config.limits),
         section("server.shutdown", &config.drain),

@@ -1,13 +1,15 @@
 //! From a configuration to what connections need to know, at the start and at every reload.
 
 use crate::access::AccessLog;
-use crate::admin::{Scope, Token, Tokens};
+use crate::admin::{Scope, Token, Tokens, Vendor};
 use crate::config::{self, Config};
 use crate::origin::forwarding::Identity;
 use crate::origin::{self, Client, Concurrency};
+use crate::prerender::Plan;
 use crate::proxy::{Hosts, KnownHosts, Matcher, PassedGate, Routes, Site, TagTemplate, Trust, tags_of};
 use engine::gate::GateSettings;
 use engine::{Clock, Engine, Metrics, OriginSettings, Route};
+use semantics::policy::Fallback;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -45,6 +47,8 @@ pub(super) fn first(config: &Config, foundations: Foundations) -> Site {
         gate: PassedGate::new(config.origins.iter().map(|o| &o.passed)),
         draining: Arc::new(AtomicBool::new(false)),
         known_hosts: Arc::new(KnownHosts::default()),
+        lists: Arc::default(),
+        shared: Arc::default(),
         access,
     }
 }
@@ -73,6 +77,16 @@ fn routes(config: &Config, metrics: &Metrics) -> Routes {
     }
 }
 
+/// The routes that have pages to generate before anybody asks.
+pub(super) fn plans(config: &Config) -> Vec<Plan> {
+    let plan = |route: &config::RouteConfig| {
+        let settings = route.prerender.clone()?;
+        let closed = route.policy.fallback == Fallback::NotFound;
+        Some(Plan { route: Arc::from(route.name.as_str()), settings, closed })
+    };
+    config.routes.iter().filter_map(plan).collect()
+}
+
 fn tagged(route: Route, matcher: &Matcher, templates: &[TagTemplate]) -> Route {
     if templates.is_empty() {
         return route;
@@ -82,8 +96,9 @@ fn tagged(route: Route, matcher: &Matcher, templates: &[TagTemplate]) -> Route {
 }
 
 fn hosts(config: &Config) -> Hosts {
-    let fallback = config.origins.first().and_then(|o| o.servers.first()).map(origin::ServerSettings::authority);
-    Hosts { sites: config.hosts.clone(), fallback: fallback.unwrap_or_default() }
+    let authority = |origin: &origin::Settings| origin.servers.first().map(origin::ServerSettings::authority);
+    let authorities = config.origins.iter().map(|origin| authority(origin).unwrap_or_default());
+    Hosts { sites: config.hosts.clone(), authorities: authorities.collect() }
 }
 
 fn origin_settings(origin: &origin::Settings) -> OriginSettings {
@@ -98,7 +113,7 @@ fn origin_settings(origin: &origin::Settings) -> OriginSettings {
     }
 }
 
-/// The token that may do everything, whoever made it, and those that may do less.
+/// The token that may do everything, whoever made it, those that may do less, and whose calls they may be sent in.
 pub(super) fn tokens(settings: &config::Admin, generated: Option<&str>) -> Tokens {
     let full = settings.token.as_deref().or(generated);
     let full = full.map(|token| Token { secret: token.to_owned(), scope: Scope::Full });
@@ -109,5 +124,9 @@ pub(super) fn tokens(settings: &config::Admin, generated: Option<&str>) -> Token
         };
         Token { secret: scoped.token.clone(), scope }
     });
-    Tokens::new(full.into_iter().chain(lesser).collect())
+    let compat = settings.compat.iter().map(|product| match product {
+        config::Compat::Fastly => Vendor::Fastly,
+        config::Compat::Cloudflare => Vendor::Cloudflare,
+    });
+    Tokens::new(full.into_iter().chain(lesser).collect(), compat.collect())
 }

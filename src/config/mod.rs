@@ -13,6 +13,7 @@ pub use fault::{Fault, Faults, Location};
 
 use crate::access;
 use crate::origin;
+use crate::prerender;
 use crate::proxy::{self, IpNet, Matcher, TagTemplate};
 use std::collections::HashMap;
 use std::fs::File;
@@ -59,6 +60,8 @@ pub struct Admin {
     pub token: Option<String>,
     /// More of them, which may do less.
     pub tokens: Vec<ScopedToken>,
+    /// Whose purge calls are answered besides Larder's own.
+    pub compat: Vec<Compat>,
     /// Who may send PURGE; empty: nobody.
     pub purge_from: Vec<IpNet>,
 }
@@ -77,6 +80,13 @@ pub enum Scope {
     Revalidate,
     /// Look.
     Read,
+}
+
+/// A product that has purge calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compat {
+    Fastly,
+    Cloudflare,
 }
 
 #[derive(Clone, Debug)]
@@ -101,6 +111,8 @@ pub struct RouteConfig {
     pub origin: usize,
     pub policy: semantics::Policy,
     pub tags: Vec<TagTemplate>,
+    /// Pages that are generated before anybody asks for them.
+    pub prerender: Option<prerender::Settings>,
 }
 
 /// The largest configuration that is read, in bytes.
@@ -122,7 +134,12 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
     // A variable that is not UTF-8 is as good as none.
     let env =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    parse(&text, &name, &env.collect())
+    let mut config = parse(&text, &name, &env.collect())?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for list in config.routes.iter_mut().filter_map(|route| route.prerender.as_mut()?.file.as_mut()) {
+        *list = folder.join(&*list);
+    }
+    Ok(config)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {

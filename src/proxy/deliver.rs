@@ -30,7 +30,17 @@ pub(super) struct Sent {
 }
 
 /// What of a failed answer is not for everybody who waited: what would let somebody keep it, and one visitor's cookie.
-const NOT_SHARED: [&str; 5] = ["cache-control", "cdn-cache-control", "expires", "set-cookie", "set-cookie2"];
+const NOT_SHARED: [&str; 9] = [
+    "age",
+    "cache-control",
+    "cdn-cache-control",
+    "content-length",
+    "etag",
+    "expires",
+    "last-modified",
+    "set-cookie",
+    "set-cookie2",
+];
 
 impl<'c> Client<'c> {
     pub(super) fn new(stream: &'c mut TcpStream, http11: bool, keep_alive: bool, min_rate: usize) -> Self {
@@ -204,12 +214,24 @@ impl<'c> Client<'c> {
             };
             return self.own(request, &own).await;
         };
+        self.unkept(request, head, body, status).await
+    }
+
+    /// A whole answer that nobody may keep: an error in the origin's own words, or a shell.
+    pub(super) async fn unkept(
+        &mut self,
+        request: &Request<'_>,
+        head: &Head,
+        body: &[u8],
+        status: &CacheStatus,
+    ) -> io::Result<Sent> {
         let mut lines =
             format!("HTTP/1.1 {} {}\r\n", head.status().as_u16(), head.status().canonical_reason().unwrap_or("Error"))
                 .into_bytes();
         for (name, value) in head.fields().filter(|(n, _)| !NOT_SHARED.contains(n)) {
             put(&mut lines, name, value);
         }
+        put(&mut lines, "content-length", body.len().to_string().as_bytes());
         put(&mut lines, "cache-control", b"no-store");
         let mut tail = Vec::with_capacity(128);
         self.end_head(status, &mut tail);

@@ -1,7 +1,7 @@
 //! A look at the cache from the side, as a visit would find it: for operators, and for what an unsafe method leaves behind.
 
 use super::site::Site;
-use engine::{Failed, Regenerated, Route, Visit, keyed_query};
+use engine::{Answer, Failed, Prerendered, Regenerated, Route, Step, Unless, Visit, keyed_query};
 use semantics::{Facts, Field, Forward, Method, Request, Scheme, decision};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -77,6 +77,44 @@ impl Site {
             return Err(RegenerateError::TooManyHosts);
         }
         self.engine.regenerate(&looked.visit()).await.map_err(RegenerateError::Failed)
+    }
+
+    /// Answers a visit that no client makes: what one would get.
+    ///
+    /// # Errors
+    /// The host is none of ours.
+    pub(super) async fn visit(&self, asked: &Asked<'_>) -> Result<Answer, UnknownHost> {
+        let host = self.host_of(asked).ok_or(UnknownHost)?;
+        let looked = self.look_up(&host, asked);
+        if let Err(why) = decision::admit(&looked.request, &looked.facts, &looked.route.policy) {
+            return Ok(Answer::Pass(why, None));
+        }
+        let visit = looked.visit();
+        Ok(match self.engine.begin(&visit, self.engine.clock.now()) {
+            Step::Serve(served) => Answer::Served(served),
+            Step::Pass(why) => Answer::Pass(why, None),
+            Step::Unsatisfiable => Answer::Unsatisfiable,
+            Step::Wait => self.engine.answer(&visit).await,
+        })
+    }
+
+    /// Generates a page before anybody asks for it. `host` is one of [`Site::homes`].
+    pub async fn prerender(&self, asked: &Asked<'_>, unless: Unless) -> Prerendered {
+        let Some(host) = self.host_of(asked) else { return Prerendered::NotStored("unknown-host") };
+        let looked = self.look_up(&host, asked);
+        if decision::admit(&looked.request, &looked.facts, &looked.route.policy).is_err() {
+            return Prerendered::NotStored("bypass");
+        }
+        let done = self.engine.prerender(&looked.visit(), unless).await;
+        if self.hosts.sites.is_empty() && matches!(done, Prerendered::Stored { .. }) {
+            self.shared.note();
+        }
+        done
+    }
+
+    /// Whether visitors ask for this host, without `hosts`.
+    pub fn is_known(&self, host: &str) -> bool {
+        self.known_hosts.has(host)
     }
 
     fn host_of<'a>(&'a self, asked: &'a Asked<'_>) -> Option<Cow<'a, str>> {

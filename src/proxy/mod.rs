@@ -5,6 +5,7 @@
 
 mod chunks;
 mod deliver;
+mod fallback;
 mod front;
 mod head;
 mod listen;
@@ -22,6 +23,7 @@ mod site;
 mod synthetic;
 mod tagging;
 
+pub use fallback::Listed;
 pub use head::is_authority;
 pub use listen::{Listener, bind};
 pub use lookup::{Asked, RegenerateError, UnknownHost};

@@ -1,13 +1,14 @@
 //! Our road: one request from its parsed head to its answer, or to the decision that it is passed.
 
 use super::deliver::{Client, Sent};
+use super::fallback::{Instead, Shell};
 use super::head::Head;
 use super::site::{Handover, Site};
 use super::synthetic::Own;
 use crate::access::Line;
 use engine::{Answer, Probe, Route, Served, Step, Visit, keyed_query};
 use http::StatusCode;
-use semantics::{Facts, Forward, Outcome, Request, Timestamp, decision};
+use semantics::{CacheStatus, Facts, Forward, Outcome, Request, Timestamp, decision};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -125,7 +126,21 @@ async fn wait(
             if !listed && !site.known_hosts.admit(request.host, incoming.started) {
                 return Waited::Pass(Forward::Bypass, None);
             }
-            site.engine.answer(visit).await
+            match stored_for_all(site, visit).await {
+                Some(answer) => answer,
+                None => match site.instead(visit).await {
+                    Instead::Wait => site.engine.answer(visit).await,
+                    Instead::NotFound(own) => {
+                        let sent = client.own(request, &own).await;
+                        return Waited::Ended(finish(site, incoming, visit.route, Outcome::Error, client, sent));
+                    }
+                    Instead::Shell(Shell { head, body }) => {
+                        let sent = client.unkept(request, &head, &body, &CacheStatus::Shell).await;
+                        let outcome = CacheStatus::Shell.outcome();
+                        return Waited::Ended(finish(site, incoming, visit.route, outcome, client, sent));
+                    }
+                },
+            }
         }
     };
     let (outcome, sent) = match answer {
@@ -141,6 +156,29 @@ async fn wait(
         Answer::Unsatisfiable => (Outcome::Error, client.own(request, &unsatisfiable()).await),
     };
     Waited::Ended(finish(site, incoming, visit.route, outcome, client, sent))
+}
+
+/// Without `hosts`, what was generated before anybody asked is stored under the origin's own name, and answers every host
+/// that has no page of its own (semantics 43).
+async fn stored_for_all(site: &Site, visit: &Visit<'_>) -> Option<Answer> {
+    let authority = site.hosts.authority(visit.route.origin);
+    if !site.hosts.sites.is_empty()
+        || !site.shared.any()
+        || visit.request.host == authority
+        || site.engine.is_stored(visit)
+    {
+        return None;
+    }
+    let request = Request { host: authority, ..*visit.request };
+    let mut key = Vec::new();
+    let hash = site.engine.key(&request, visit.facts, &visit.route.policy, visit.query, &mut key);
+    let shared = Visit { request: &request, key: &key, hash, ..*visit };
+    match site.engine.begin(&shared, site.engine.clock.now()) {
+        Step::Serve(served) => Some(Answer::Served(served)),
+        Step::Pass(why) => Some(Answer::Pass(why, None)),
+        Step::Wait if site.engine.is_stored(&shared) => Some(site.engine.answer(&shared).await),
+        Step::Wait | Step::Unsatisfiable => None,
+    }
 }
 
 async fn deliver_stored(

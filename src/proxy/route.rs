@@ -2,6 +2,7 @@
 
 use super::{IpNet, Matcher, pattern};
 use engine::Route;
+use engine::origin::OriginId;
 use semantics::Scheme;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -38,14 +39,20 @@ impl Routes {
 pub struct Hosts {
     /// Each list is one site; its first name is the one sent to the origin.
     pub sites: Vec<Vec<String>>,
-    /// Stands for a missing Host field in HTTP/1.0.
-    pub fallback: String,
+    /// Of each origin's first server. The first origin's stands for a missing Host field in HTTP/1.0; without `sites` pages
+    /// that are generated before anybody asks are stored under their own origin's.
+    pub authorities: Vec<String>,
 }
 
 impl Hosts {
+    /// Of an origin's first server.
+    pub fn authority(&self, origin: OriginId) -> &str {
+        self.authorities.get(origin).map_or("", String::as_str)
+    }
+
     /// The site's canonical host; `None` when it is not one of ours.
     pub fn canonical<'a>(&'a self, host: Option<&'a str>, scheme: Scheme) -> Option<Cow<'a, str>> {
-        let host = normalise(host.unwrap_or(&self.fallback), scheme);
+        let host = normalise(host.unwrap_or(self.authority(0)), scheme);
         if self.sites.is_empty() {
             return Some(host);
         }

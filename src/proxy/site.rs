@@ -1,5 +1,6 @@
 //! What every connection shares, and what goes from our road to the passed one.
 
+use super::fallback::Lists;
 use super::{Hosts, IpNet, Limits, Routes, Trust};
 use crate::access::AccessLog;
 use crate::origin::PassedSettings;
@@ -30,6 +31,9 @@ pub struct Site {
     pub gate: PassedGate,
     pub draining: Arc<AtomicBool>,
     pub known_hosts: Arc<KnownHosts>,
+    /// The pages that routes have, where lists say so.
+    pub lists: Arc<Lists>,
+    pub shared: Arc<Shared>,
     pub access: AccessLog,
     /// Peers whose PURGE is obeyed (`admin.purge_method`).
     pub may_purge: Vec<IpNet>,
@@ -76,6 +80,20 @@ impl KnownHosts {
             tracing::warn!(%host, "more than {HOSTS_AT_MOST} hosts are asked for: further ones are passed and not stored; list yours under `hosts`");
         }
         admitted
+    }
+}
+
+/// Whether pages are stored for every host: without `hosts`, those that were generated before anybody asked (semantics 43).
+#[derive(Default)]
+pub struct Shared(AtomicBool);
+
+impl Shared {
+    pub(super) fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

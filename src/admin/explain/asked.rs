@@ -1,9 +1,9 @@
 //! The visit that `GET /v1/explain` is asked about: a URL, field lines and a method, read strictly.
 
-use crate::admin::body::as_sent;
 use crate::admin::problem::Problem;
 use crate::admin::query::{Query, shortened};
 use http::Method;
+use semantics::page::as_sent;
 use semantics::{Field, Scheme};
 
 /// The longest URL, in characters.

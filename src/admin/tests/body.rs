@@ -1,9 +1,10 @@
-use crate::admin::body::{as_sent, read};
+use crate::admin::body::read;
 use crate::admin::revalidate::Asked;
 use crate::service::{Request, TooLarge};
 use bytes::Bytes;
 use engine::invalidate::{Invalidation, Mode, Target};
 use http::{HeaderMap, Method};
+use semantics::page::as_sent;
 
 fn request(body: Result<Bytes, TooLarge>) -> Request {
     Request { method: Method::POST, path: "/v1/revalidate".to_owned(), query: None, fields: HeaderMap::new(), body }

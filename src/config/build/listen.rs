@@ -5,7 +5,7 @@ use crate::config::address::to_listen_on;
 use crate::config::fault::{Fault, Location};
 use crate::config::raw::{self, Root};
 use crate::config::tree::Spot;
-use crate::config::{Admin, Scope, ScopedToken};
+use crate::config::{Admin, Compat, Scope, ScopedToken};
 use std::net::{Ipv4Addr, SocketAddr};
 
 pub(super) struct Addresses {
@@ -56,11 +56,16 @@ fn admin(root: &Root, spot: &Spot<'_>, used: &mut Vec<Used>, faults: &mut Vec<Fa
         let fault = spot.key("listen").fault("is no loopback address, and without a token it refuses to start");
         faults.push(fault.remedy("set `admin.token`, for example to ${LARDER_ADMIN_TOKEN}"));
     }
+    let compat = root.admin.compat.iter().map(|product| match product {
+        raw::Compat::Fastly => Compat::Fastly,
+        raw::Compat::Cloudflare => Compat::Cloudflare,
+    });
     let allowed = root.admin.purge_method.as_ref().map(|purge| purge.allow.as_slice()).unwrap_or_default();
     Admin {
         listen,
         token,
         tokens: tokens(&root.admin, &spot.key("tokens"), faults),
+        compat: compat.collect(),
         purge_from: networks(allowed, &spot.key("purge_method").key("allow"), faults),
     }
 }

@@ -4,6 +4,7 @@ mod guard;
 mod listen;
 mod origins;
 mod policy;
+mod prerender;
 mod routes;
 mod tags;
 
@@ -47,6 +48,12 @@ pub(super) fn build(root: &Root, tree: &Node, faults: &mut Vec<Fault>) -> Config
     let names: Vec<&str> = origins::names(&file).collect();
     let routes = routes::routes(root, &file, &names, &hosts, faults);
     check_cookies(&root.draft.cookies, &file.key("draft").key("cookies"), faults);
+    if let Some(secret) = &root.draft.secret.0
+        && (secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic() && b != b';'))
+    {
+        let fault = file.key("draft").key("secret").fault("is not what a cookie can hold, or empty");
+        faults.push(fault.remedy("Next.js has it as `preview.previewModeId` in `.next/prerender-manifest.json`"));
+    }
     Config {
         listeners: addresses.listeners,
         trusted_proxies: networks(&root.server.trusted_proxies, &file.key("server").key("trusted_proxies"), faults),

@@ -3,21 +3,23 @@
 use super::{check_cookies, guard, is_token};
 use crate::config::fault::Fault;
 use crate::config::raw::{
-    BypassWhen as RawBypassWhen, Limit, OnUncacheable as RawOnUncacheable, Root, RouteKeys, SetCookie as RawSetCookie,
+    BypassWhen as RawBypassWhen, Draft, Limit, OnUncacheable as RawOnUncacheable, Root, RouteKeys,
+    SetCookie as RawSetCookie,
 };
 use crate::config::tree::Spot;
 use http::{HeaderName, HeaderValue};
 use semantics::Policy;
 use semantics::policy::{BypassWhen, NamePattern, OnUncacheable, QueryRule, Revalidate, SetCookie};
+use std::num::NonZeroU32;
 
 /// The policy for requests that match no route. Its faults are those of `defaults`.
 pub(super) fn unmatched(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> Policy {
     check(&root.defaults.keys, &file.key("defaults"), faults);
-    policy(&root.defaults.keys, Revalidate::Origin, &root.draft.cookies)
+    policy(&root.defaults.keys, Revalidate::Origin, &root.draft)
 }
 
 /// What the keys of a route, its defaults included, make of it.
-pub(super) fn policy(keys: &RouteKeys, revalidate: Revalidate, draft_cookies: &[String]) -> Policy {
+pub(super) fn policy(keys: &RouteKeys, revalidate: Revalidate, draft: &Draft) -> Policy {
     let mut policy = match revalidate {
         Revalidate::Origin => Policy::header_driven(),
         window => Policy::isr(window),
@@ -28,7 +30,11 @@ pub(super) fn policy(keys: &RouteKeys, revalidate: Revalidate, draft_cookies: &[
     }
     policy.bypass = keys.bypass.unwrap_or(false);
     policy.stale_if_error = keys.stale_if_error.and_then(Limit::get).map(|limit| limit.0);
-    policy.draft_cookies = draft_cookies.to_vec();
+    policy.draft_cookies.clone_from(&draft.cookies);
+    policy.draft_secret.clone_from(&draft.secret.0);
+    policy.refresh_ahead = keys.refresh_ahead.unwrap_or(false);
+    policy.admit_after = keys.admit_after.map_or(1, NonZeroU32::get);
+    policy.renders_per_minute = keys.renders_per_minute.and_then(Limit::get).map(NonZeroU32::get);
     if let Some(key) = &keys.key {
         if let Some(query) = &key.query {
             policy.query = QueryRule::Only(query.clone());

@@ -1,6 +1,7 @@
 //! The route table.
 
 use super::policy::{check, policy};
+use super::prerender;
 use crate::config::RouteConfig;
 use crate::config::address::host_and_port;
 use crate::config::fault::{Fault, Location};
@@ -38,11 +39,13 @@ pub(super) fn routes(
         let revalidate = revalidate(route, &spot, faults);
         check(&route.keys, &spot, faults);
         check_together(route, revalidate, &spot, faults);
-        let policy = policy(&route.keys, revalidate, &root.draft.cookies);
+        let mut policy = policy(&route.keys, revalidate, &root.draft);
+        policy.fallback = prerender::fallback(route, revalidate, &spot, faults);
         let matcher = matcher(route, sites, &spot.key("match"), faults);
+        let prerender = prerender::of_route(route, &matcher, &spot, faults);
         let origin = origin(route, origins, &spot.key("origin"), faults);
         let tags = super::tags::of_route(&route.keys, &matcher, &spot, faults);
-        routes.push(RouteConfig { name, matcher, origin, policy, tags });
+        routes.push(RouteConfig { name, matcher, origin, policy, tags, prerender });
     }
     check_reachable(&routes, &section, faults);
     routes

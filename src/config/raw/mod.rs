@@ -6,7 +6,8 @@ mod values;
 
 pub(crate) use origin::{Origin, OriginServer, Store};
 pub(crate) use route::{
-    BypassWhen, Defaults, Guard, Match, OnUncacheable, Revalidate, RevalidateWord, Route, RouteKeys, SetCookie,
+    BypassWhen, Defaults, Fallback, Guard, JsonSource, Match, Occasion, OnUncacheable, Prerender, Revalidate,
+    RevalidateWord, Route, RouteKeys, SetCookie,
 };
 pub(crate) use values::{
     AccessOutput, ByteSize, DURATION, Duration, Limit, NOT_AVAILABLE, ONLY, PERCENT, Percent, REFUSED, SIZE, Threads,
@@ -19,7 +20,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use values::{Auto, NotAvailable, OnlyFalse, OnlyIsr, OnlyNothing, OnlyNull};
+use values::{Auto, NotAvailable, OnlyFalse, OnlyIsr, TextOrNull};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -145,8 +146,8 @@ pub(crate) struct Admin {
     pub(crate) token: Option<String>,
     /// More tokens that may do less.
     pub(crate) tokens: Vec<Token>,
-    /// Other products' ways to purge.
-    pub(crate) compat: OnlyNothing,
+    /// Other products' purge calls that are answered here too, with the same tokens.
+    pub(crate) compat: Vec<Compat>,
     /// The method PURGE; without it nobody may purge so.
     pub(crate) purge_method: Option<PurgeMethod>,
 }
@@ -167,6 +168,14 @@ pub(crate) struct Token {
 pub(crate) enum Scope {
     Revalidate,
     Read,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum Compat {
+    Fastly,
+    Cloudflare,
 }
 
 /// Who may purge by the method PURGE.
@@ -244,8 +253,10 @@ pub(crate) enum AccessForm {
 pub(crate) struct Draft {
     /// A request with one of these cookies passes by the cache.
     pub(crate) cookies: Vec<String>,
-    /// The framework's secret, which keeps visitors from making that cookie up.
-    pub(crate) secret: OnlyNull,
+    /// The framework's secret, which is the value of that cookie: another value is made up, and counts for nothing. Next.js
+    /// has it as `preview.previewModeId` in `.next/prerender-manifest.json`. It is also sent with regenerations after an
+    /// invalidation, as `x-prerender-revalidate`, so that the framework's own cache renders anew.
+    pub(crate) secret: TextOrNull,
 }
 
 impl Default for Threads {
@@ -290,7 +301,7 @@ impl Default for Limits {
 
 impl Default for Draft {
     fn default() -> Self {
-        Draft { cookies: vec![semantics::policy::DRAFT_COOKIE.to_owned()], secret: OnlyNull }
+        Draft { cookies: vec![semantics::policy::DRAFT_COOKIE.to_owned()], secret: TextOrNull(None) }
     }
 }
 

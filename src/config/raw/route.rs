@@ -1,12 +1,12 @@
 //! Keys of routes.
 
 use super::values::{
-    ByteSize, Duration, Limit, NotAvailable, OneOrMore, OnlyAutoOrNone, OnlyBlocking, OnlyFalse, OnlyOne,
-    OnlyUnlimited, Percent, RoutesOnly, Status,
+    ByteSize, Duration, Limit, NotAvailable, OneOrMore, OnlyAutoOrNone, OnlyOne, Percent, RoutesOnly, Status,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 /// Requests that are treated alike.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -25,10 +25,9 @@ pub(crate) struct Route {
     pub(crate) revalidate: Option<Revalidate>,
     /// What a visitor of a page that is not generated yet gets.
     #[serde(default)]
-    pub(crate) fallback: OnlyBlocking,
+    pub(crate) fallback: Fallback,
     /// Pages that are generated before anybody asks for them.
-    #[serde(default)]
-    pub(crate) prerender: NotAvailable,
+    pub(crate) prerender: Option<Prerender>,
     /// Everything else.
     #[serde(flatten)]
     pub(crate) keys: RouteKeys,
@@ -59,16 +58,19 @@ pub(crate) struct RouteKeys {
     /// So long past its freshness a stored response answers for a failing origin; `unlimited`: as long as it is stored.
     #[schemars(extend("default" = "unlimited"))]
     pub(crate) stale_if_error: Option<Limit<Duration>>,
-    /// Refreshes pages before they are stale.
-    pub(crate) refresh_ahead: OnlyFalse,
-    /// Stores only from the nth request within 10 minutes.
-    pub(crate) admit_after: OnlyOne,
-    /// Renders a minute.
-    pub(crate) renders_per_minute: OnlyUnlimited,
+    /// Pages that somebody keeps asking for are regenerated before their window ends, so that nobody gets a stale one.
+    #[schemars(extend("default" = false))]
+    pub(crate) refresh_ahead: Option<bool>,
+    /// Stores a page only from the nth request for it within 10 minutes on.
+    #[schemars(extend("default" = 1))]
+    pub(crate) admit_after: Option<NonZeroU32>,
+    /// So many renders a minute: beyond them pages that are not stored are refused with 503, and stored ones stay as they are.
+    #[schemars(extend("default" = "unlimited"))]
+    pub(crate) renders_per_minute: Option<Limit<NonZeroU32>>,
     /// Good versions that are kept.
     pub(crate) history: OnlyOne,
-    /// The page that stands for one that is being generated.
-    pub(crate) shell: NotAvailable,
+    /// The path of the page that stands for one that is being generated (`fallback: shell`).
+    pub(crate) shell: Option<String>,
     /// Tags of every page, by which it can be invalidated; `{name}` stands for the segment that the pattern captures.
     #[schemars(extend("default" = []))]
     pub(crate) tags: Option<Vec<String>>,
@@ -107,6 +109,78 @@ pub(crate) struct RouteKeys {
     pub(crate) compress: NotAvailable,
     /// What is known of the framework behind.
     pub(crate) preset: OnlyAutoOrNone,
+}
+
+/// What a visitor of an ISR page that is not generated yet gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum Fallback {
+    /// He waits for it.
+    #[default]
+    Blocking,
+    /// 404, for paths that are on no list of `prerender`.
+    NotFound,
+    /// The page at `shell`, while his own is generated.
+    Shell,
+}
+
+/// Pages that are generated before anybody asks for them. All sources count together.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Prerender {
+    /// Paths.
+    pub(crate) paths: Vec<String>,
+    /// A file with a path or a URL in each line; `#` begins a comment. Relative to this file.
+    pub(crate) file: Option<String>,
+    /// A sitemap, or an index of them, on the route's origin: a path, or a URL of one of its hosts.
+    pub(crate) sitemap: Option<String>,
+    /// A JSON document on the route's origin.
+    pub(crate) json: Option<JsonSource>,
+    /// When.
+    #[schemars(extend("default" = ["start", "activate"]))]
+    pub(crate) on: Vec<Occasion>,
+    /// Again after so long: new paths, and pages that are not fresh any more.
+    pub(crate) every: Option<Duration>,
+    /// So many pages at a time.
+    pub(crate) concurrency: NonZeroUsize,
+}
+
+impl Default for Prerender {
+    fn default() -> Self {
+        Prerender {
+            paths: Vec::new(),
+            file: None,
+            sitemap: None,
+            json: None,
+            on: vec![Occasion::Start, Occasion::Activate],
+            every: None,
+            concurrency: super::count(4),
+        }
+    }
+}
+
+/// Paths from a JSON document.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JsonSource {
+    /// Where it is: a path, or a URL of one of the route's hosts.
+    pub(crate) url: String,
+    /// Which strings in it: a JSON pointer, in which `*` stands for every element.
+    pub(crate) pointer: String,
+    /// The path that each makes: `{}` stands for the string, encoded as one segment.
+    pub(crate) to: String,
+}
+
+/// When pages are generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum Occasion {
+    /// When Larder starts: those that are not stored.
+    Start,
+    /// When a deployment is activated.
+    Activate,
 }
 
 /// What a route matches.

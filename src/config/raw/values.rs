@@ -293,6 +293,25 @@ impl JsonSchema for AccessOutput {
     }
 }
 
+/// Text, or `null` for none: so a key can be written out with its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct TextOrNull(pub(crate) Option<String>);
+
+impl JsonSchema for TextOrNull {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "TextOrNull".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string" }, { "const": null }] })
+    }
+}
+
 /// An HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -348,11 +367,7 @@ marks! {
     RoutesOnly: { "not": {}, "x-larder-refused": "belongs to a route: it says what one page is" }
     OnlyFalse: { "const": false, "default": false, "x-larder-only": true }
     OnlyOne: { "const": 1, "default": 1, "x-larder-only": true }
-    OnlyNothing: { "const": [], "default": [], "x-larder-only": true }
-    OnlyNull: { "const": null, "x-larder-only": true }
-    OnlyUnlimited: { "const": "unlimited", "default": "unlimited", "x-larder-only": true }
     OnlyIsr: { "const": "isr", "default": "isr", "x-larder-only": true }
     OnlyRoundRobin: { "const": "round_robin", "default": "round_robin", "x-larder-only": true }
-    OnlyBlocking: { "const": "blocking", "default": "blocking", "x-larder-only": true }
     OnlyAutoOrNone: { "enum": ["auto", "none"], "default": "auto", "x-larder-only": true }
 }

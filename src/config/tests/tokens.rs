@@ -14,6 +14,13 @@ fn more_tokens_may_do_less() {
 }
 
 #[test]
+fn other_products_calls_are_answered_where_they_are_listed() {
+    assert_eq!(with("").admin.compat, []);
+    assert_eq!(with("admin: { compat: [cloudflare, fastly] }\n").admin.compat, [Compat::Cloudflare, Compat::Fastly]);
+    assert_one_fault("admin: { compat: [akamai] }\n", "3:19", "must be `fastly` or `cloudflare`, not `akamai`");
+}
+
+#[test]
 fn without_them_there_is_one_token_at_most_and_nobody_purges_by_method() {
     let admin = with("").admin;
     assert_eq!((admin.token, admin.tokens, admin.purge_from), (None, Vec::new(), Vec::new()));

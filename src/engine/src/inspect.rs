@@ -9,6 +9,7 @@ use crate::{Engine, Visit};
 use semantics::key::Key;
 use semantics::settlement::Failure;
 use semantics::{Decision, Selection, Timestamp, Windows, decision, key, page};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,6 +110,25 @@ pub struct InvalidatedBy {
 }
 
 impl Engine {
+    /// How many responses of each deployment are stored, by its id.
+    pub async fn deployments(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::from([(self.deployment().to_string(), 0)]);
+        let mut place = None;
+        loop {
+            let (found, next) = self.store.walk(place);
+            for (_, response) in found {
+                if let Some(key) = key::read(&response.key, !response.variant.is_empty()) {
+                    *counts.entry(key.deployment).or_default() += 1;
+                }
+            }
+            place = next;
+            if place.is_none() {
+                return counts;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Lists stored responses, `limit` at most, from behind `after`. What is stored throughout is listed exactly once.
     pub async fn entries(&self, filter: &Filter, after: Option<KeyHash>, limit: usize) -> Listing {
         let mut entries = Vec::new();

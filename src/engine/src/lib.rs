@@ -36,6 +36,7 @@ pub use wait::Answer;
 
 use admission::Admission;
 use ahead::Ahead;
+use arc_swap::ArcSwap;
 use flight::Flights;
 use gate::{Gate, GateSettings};
 use guard::Verdicts;
@@ -88,7 +89,8 @@ pub struct Settings {
 pub struct Engine {
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
-    deployment: String,
+    /// Part of every key.
+    deployment: ArcSwap<String>,
     store: Memory,
     hasher: KeyHasher,
     flights: Arc<Flights>,
@@ -157,7 +159,7 @@ impl Engine {
         Arc::new(Engine {
             clock,
             metrics,
-            deployment: settings.deployment,
+            deployment: ArcSwap::from_pointee(settings.deployment),
             store: Memory::new(settings.store),
             hasher: KeyHasher::new(settings.seed),
             flights: Arc::default(),
@@ -182,7 +184,8 @@ impl Engine {
         query: Option<&str>,
         buffer: &mut Vec<u8>,
     ) -> KeyHash {
-        let parts = semantics::key::KeyParts { deployment: &self.deployment, request, query: query.map(Cow::Borrowed) };
+        let deployment = self.deployment.load();
+        let parts = semantics::key::KeyParts { deployment: &deployment, request, query: query.map(Cow::Borrowed) };
         semantics::key::write_primary(buffer, &parts, facts, policy);
         self.hasher.hash(buffer)
     }
@@ -306,6 +309,17 @@ impl Engine {
         let request = canonical::refresh(visit, response, Kind::Refresh);
         let job = fill::Job::new(self, visit, lead, request, selected.hash, Some(response.clone()), Cause::Stale);
         fill::spawn(job);
+    }
+
+    /// The deployment whose pages are served.
+    pub fn deployment(&self) -> Arc<String> {
+        self.deployment.load_full()
+    }
+
+    /// Serves the pages of this deployment from now on. Those of others stay stored, as long as there is room; what is
+    /// being rendered for one is stored for that one (semantics 54).
+    pub fn activate(&self, deployment: &str) {
+        self.deployment.store(Arc::new(deployment.to_owned()));
     }
 
     pub fn usage(&self) -> store::Usage {

@@ -6,7 +6,7 @@ use crate::fill::{self, Job};
 use crate::flight::{Landing, Lead};
 use crate::guard::Known;
 use crate::history::Cause;
-use crate::origin::Kind;
+use crate::origin::{Kind, OriginId};
 use crate::store::StoredResponse;
 use crate::{Engine, Selected, Visit};
 use semantics::Timestamp;
@@ -71,6 +71,31 @@ impl Engine {
             }
         }
         Prerendered::NotStored("other fills were faster")
+    }
+
+    /// Whether a response is stored for this visit, fresh or not.
+    pub fn is_stored(&self, visit: &Visit<'_>) -> bool {
+        self.select(visit).stored.is_some()
+    }
+
+    /// Whether nothing is known of a visit's page: neither is it stored, nor may it not be, nor did it just fail.
+    pub fn is_unknown(&self, visit: &Visit<'_>) -> bool {
+        let selected = self.select(visit);
+        let verdict = || self.verdict(visit, selected.hash, &selected.nominated, self.clock.now());
+        selected.stored.is_none() && verdict().is_none()
+    }
+
+    /// A document that says which pages there are was fetched: counted like any request to an origin.
+    pub fn fetched_a_list(&self, origin: OriginId, outcome: &'static str, took: Duration) {
+        self.metrics.origin_request(&self.origins[origin].settings.name, Kind::Prerender, outcome, took);
+    }
+
+    /// Starts the fill of a page that a visitor asked for, and does not wait for it.
+    pub fn start(self: &Arc<Self>, visit: &Visit<'_>) {
+        let selected = self.select(visit);
+        if let (None, Some(lead)) = (&selected.stored, self.flights.lead(selected.hash)) {
+            self.spawn_ordered(visit, &selected, lead, Kind::Fill, Cause::Miss);
+        }
     }
 
     fn stays(&self, stored: &StoredResponse, unless: Unless, now: Timestamp) -> bool {

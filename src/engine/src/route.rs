@@ -77,7 +77,7 @@ impl Route {
     }
 
     /// Whether a failure on this route is worth a line now: once per [`LOG_PAUSE`].
-    pub(crate) fn may_log(&self, now: Timestamp) -> bool {
+    pub fn may_log(&self, now: Timestamp) -> bool {
         let last = self.last_logged.load(Ordering::Relaxed);
         let due = Timestamp::from_micros(last).after(LOG_PAUSE) <= now;
         due && self.last_logged.compare_exchange(last, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed).is_ok()

@@ -41,6 +41,8 @@ pub enum CacheStatus {
     Forwarded { why: Forward, status: Option<u16>, stored: bool, collapsed: bool },
     /// By a stored response, after the origin was asked in vain: a failure, or a 304.
     StaleAfter { status: Option<u16> },
+    /// By a page that stands for one that is being generated (semantics 26).
+    Shell,
     /// By Larder itself.
     Own { detail: &'static str },
 }
@@ -77,6 +79,7 @@ impl CacheStatus {
         match self {
             CacheStatus::Hit { ttl, failing: false } if *ttl > 0 => Outcome::Hit,
             CacheStatus::Hit { .. } | CacheStatus::StaleAfter { .. } => Outcome::Stale,
+            CacheStatus::Shell => Outcome::Miss,
             CacheStatus::Forwarded { collapsed: true, .. } => Outcome::Collapsed,
             CacheStatus::Forwarded { why: Forward::UriMiss | Forward::VaryMiss | Forward::Stale, .. } => Outcome::Miss,
             CacheStatus::Forwarded { .. } => Outcome::Bypass,
@@ -92,6 +95,7 @@ impl CacheStatus {
             CacheStatus::Hit { ttl, failing } => text.hit(ttl, failing),
             CacheStatus::Forwarded { why, status, stored, collapsed } => text.forwarded(why, status, stored, collapsed),
             CacheStatus::StaleAfter { status } => text.stale_after(status),
+            CacheStatus::Shell => text.write_str("larder; fwd=uri-miss; detail=shell"),
             CacheStatus::Own { detail } => write!(text, "larder; detail={detail}"),
         };
     }

@@ -5,6 +5,7 @@
 
 pub mod cache_control;
 pub mod cache_status;
+pub mod crawler;
 pub mod decision;
 pub mod freshness;
 pub mod guard;

@@ -13,6 +13,21 @@ pub fn normal(path: &str) -> String {
     normal
 }
 
+/// A path or query as browsers send it: what may not stand in a request line is percent-encoded.
+pub fn as_sent(text: &str) -> String {
+    let mut sent = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if matches!(byte, 0x21..=0x7e) && !b"\"#<>\\`".contains(&byte) {
+            sent.push(char::from(byte));
+        } else {
+            sent.push('%');
+            sent.push(char::from(HEX[usize::from(byte >> 4)]));
+            sent.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+    sent
+}
+
 /// The page paths, in normal form, that select what is stored at a path as received: the path itself first, then the
 /// page whose data it gives, without and with a slash at the end (its data URL is the same for both).
 pub fn pages_of(path: &str) -> Vec<String> {

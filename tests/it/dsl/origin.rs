@@ -225,6 +225,12 @@ impl Origin {
         self.shared.scripts.lock().unwrap().insert(path.to_owned(), Arc::new(script));
     }
 
+    /// The nth request for this path, from 1 on.
+    pub fn each(&self, path: &str, script: impl Fn(usize) -> Reply + Send + Sync + 'static) {
+        let asked = AtomicUsize::new(0);
+        self.dynamic(path, move |_| script(asked.fetch_add(1, Ordering::Relaxed) + 1));
+    }
+
     /// Answers every path, instead of what was said of some of them before.
     pub fn everything(&self, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
         self.shared.scripts.lock().unwrap().clear();

@@ -1,0 +1,254 @@
+//! Pages that are generated before anybody asks for them (semantics 24): which those are, from lists, files, sitemaps and
+//! JSON documents; and when. How a page is generated, and what is left as it is, is the engine's business.
+
+mod fetch;
+mod listing;
+mod own;
+mod pointer;
+mod run;
+mod sitemap;
+
+pub use pointer::{Pointer, Template};
+pub use run::{Occasion, Report, RunId};
+
+use crate::proxy::Current;
+use engine::origin::Origin;
+use engine::{Prerendered, Unless};
+use parking_lot::Mutex;
+use run::{Run, Runs};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+
+/// What a route's `prerender` says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub paths: Vec<String>,
+    /// A path or a URL in each line.
+    pub file: Option<PathBuf>,
+    /// A path on the origin, or a URL of one of the route's hosts.
+    pub sitemap: Option<String>,
+    pub json: Option<Json>,
+    pub on_start: bool,
+    pub on_activate: bool,
+    pub every: Option<Duration>,
+    /// Pages at a time.
+    pub concurrency: usize,
+}
+
+/// Paths from a JSON document.
+#[derive(Clone, Debug)]
+pub struct Json {
+    pub url: String,
+    pub pointer: Pointer,
+    pub to: Template,
+}
+
+/// A route with pages to generate.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub route: Arc<str>,
+    pub settings: Settings,
+    /// Whether the route answers 404 for what is on no list (semantics 25).
+    pub closed: bool,
+}
+
+/// What is to be generated because somebody says so (`larder warm`).
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// Routes by name; none and no paths: all that have a `prerender`.
+    pub routes: Vec<String>,
+    pub paths: Vec<String>,
+    /// For paths; `None`: every host of their routes.
+    pub host: Option<String>,
+}
+
+/// Why an order is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No route of that name has a `prerender`.
+    NoSuchRoute(String),
+    /// No route has a `prerender`, and no path is given.
+    Nothing,
+    /// So many orders run already.
+    Busy(usize),
+}
+
+/// Orders that run at a time.
+const ORDERS_AT_MOST: usize = 4;
+/// Pages at a time, of an order's own paths.
+const CONCURRENCY: usize = 4;
+/// While the origin cannot be reached, it is tried again after a second, two, four ... this long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Sees to all of it.
+pub struct Prerender {
+    shop: Arc<Shop>,
+    plans: Mutex<HashMap<Arc<str>, (Plan, AbortHandle)>>,
+}
+
+/// What every run needs.
+struct Shop {
+    current: Current,
+    origin: Arc<dyn Origin>,
+    /// Where visitors are served: such URLs are the site's own.
+    listening: Vec<SocketAddr>,
+    runs: Runs,
+}
+
+impl Prerender {
+    pub fn new(current: Current, origin: Arc<dyn Origin>, listening: Vec<SocketAddr>) -> Self {
+        let shop = Shop { current, origin, listening, runs: Runs::default() };
+        Prerender { shop: Arc::new(shop), plans: Mutex::default() }
+    }
+
+    /// What is to be generated from now on. A plan that stays as it was goes on; a route that has none any more is left
+    /// alone. Must be called within a runtime.
+    pub fn plan(&self, plans: Vec<Plan>) {
+        let mut running = self.plans.lock();
+        let mut before = std::mem::take(&mut *running);
+        for plan in plans {
+            let kept = before.remove(&plan.route).filter(|(old, _)| format!("{old:?}") == format!("{plan:?}"));
+            let entry = kept.unwrap_or_else(|| {
+                self.shop.current.load().lists.forget(&plan.route);
+                let task = tokio::spawn(keep(self.shop.clone(), plan.clone()));
+                (plan.clone(), task.abort_handle())
+            });
+            if let Some((_, replaced)) = before.remove(&plan.route) {
+                replaced.abort();
+            }
+            running.insert(plan.route, entry);
+        }
+        for (route, (_, gone)) in before {
+            gone.abort();
+            self.shop.current.load().lists.forget(&route);
+        }
+    }
+
+    /// A deployment was activated: its pages are generated.
+    pub fn activated(&self) {
+        for (plan, _) in self.plans.lock().values().filter(|(plan, _)| plan.settings.on_activate) {
+            let run = self.shop.runs.begin(Some(&plan.route), Occasion::Activate, self.shop.now());
+            let (shop, plan) = (self.shop.clone(), plan.clone());
+            tokio::spawn(async move { shop.all(&run, &[plan], Unless::Stored).await });
+        }
+    }
+
+    /// Carries out an order, and tells by which number its progress can be asked for.
+    ///
+    /// # Errors
+    /// Why it is not; nothing is generated.
+    pub fn order(&self, order: Order) -> Result<RunId, Refused> {
+        let plans = self.ordered(&order)?;
+        let busy = self.shop.runs.orders();
+        if busy >= ORDERS_AT_MOST {
+            return Err(Refused::Busy(busy));
+        }
+        let run = self.shop.runs.begin(None, Occasion::Order, self.shop.now());
+        let (id, shop) = (run.id, self.shop.clone());
+        tokio::spawn(async move {
+            shop.paths(&run, &order.paths, order.host.as_deref()).await;
+            shop.all(&run, &plans, Unless::Fresh).await;
+        });
+        Ok(id)
+    }
+
+    fn ordered(&self, order: &Order) -> Result<Vec<Plan>, Refused> {
+        let plans = self.plans.lock();
+        if order.routes.is_empty() && order.paths.is_empty() {
+            let all: Vec<Plan> = plans.values().map(|(plan, _)| plan.clone()).collect();
+            return if all.is_empty() { Err(Refused::Nothing) } else { Ok(all) };
+        }
+        let one = |name: &String| {
+            plans.get(name.as_str()).map(|(plan, _)| plan.clone()).ok_or_else(|| Refused::NoSuchRoute(name.clone()))
+        };
+        order.routes.iter().map(one).collect()
+    }
+
+    /// How a run goes, or went. Of the last runs alone.
+    pub fn report(&self, id: RunId) -> Option<Report> {
+        self.shop.runs.report(id, self.shop.now())
+    }
+
+    /// The last runs, the newest first.
+    pub fn reports(&self) -> Vec<Report> {
+        self.shop.runs.reports(self.shop.now())
+    }
+}
+
+impl Drop for Prerender {
+    fn drop(&mut self) {
+        self.plans.lock().values().for_each(|(_, task)| task.abort());
+    }
+}
+
+/// Sees to one route's plan, from the start of Larder or a reload on.
+async fn keep(shop: Arc<Shop>, plan: Plan) {
+    let mut pause = Duration::from_secs(1);
+    while plan.settings.on_start || plan.closed {
+        let run = shop.runs.begin(Some(&plan.route), Occasion::Start, shop.now());
+        // The origin may start later than Larder: what is stored by then is left alone.
+        if shop.all(&run, std::slice::from_ref(&plan), Unless::Stored).await == Reached::Yes {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    while let Some(every) = plan.settings.every {
+        tokio::time::sleep(every).await;
+        let run = shop.runs.begin(Some(&plan.route), Occasion::Every, shop.now());
+        shop.all(&run, std::slice::from_ref(&plan), Unless::Fresh).await;
+    }
+}
+
+/// Whether the origin could be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    Yes,
+    No,
+}
+
+impl Shop {
+    fn now(&self) -> semantics::Timestamp {
+        self.current.load().engine.clock.now()
+    }
+
+    /// Generates the pages of these plans, and ends the run.
+    async fn all(self: &Arc<Self>, run: &Arc<Run>, plans: &[Plan], unless: Unless) -> Reached {
+        let mut reached = Reached::Yes;
+        for plan in plans {
+            let listing = listing::read(self, plan, run).await;
+            if !listing.complete {
+                reached = listing.reached;
+            } else if plan.closed {
+                self.current.load().lists.put(&plan.route, listing.listed);
+            }
+            // A closed route needs its list whether or not its pages are generated now.
+            let wanted = run.occasion != Occasion::Start || plan.settings.on_start;
+            if wanted && run::generate(self, run, listing.pages, plan.settings.concurrency, unless).await == Reached::No
+            {
+                reached = Reached::No;
+            }
+        }
+        run.end(self.now());
+        reached
+    }
+
+    /// Generates an order's own paths.
+    async fn paths(self: &Arc<Self>, run: &Arc<Run>, paths: &[String], host: Option<&str>) {
+        let pages = listing::given(self, paths, host, run);
+        run::generate(self, run, pages, CONCURRENCY, Unless::Fresh).await;
+    }
+}
+
+/// Whether an outcome says that the origin cannot be asked at present.
+fn is_unreachable(done: &Prerendered) -> bool {
+    use semantics::settlement::Failure;
+    match done {
+        Prerendered::Failed(failed) => failed.failure.is_unreachable() || failed.failure == Failure::Shed,
+        _ => false,
+    }
+}

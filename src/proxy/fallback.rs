@@ -1,0 +1,150 @@
+//! Pages that are not generated yet (semantics 25 and 26): 404 for what is on no list, and the shell that stands for a
+//! page while it is generated.
+
+use super::lookup::Asked;
+use super::site::Site;
+use super::synthetic::Own;
+use bytes::{Bytes, BytesMut};
+use engine::store::Head;
+use engine::{Answer, Visit};
+use http::StatusCode;
+use parking_lot::Mutex;
+use semantics::policy::Fallback;
+use semantics::{CacheStatus, crawler, page};
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// The pages that a route has, as its lists said when they were last read to their end: 64 bits of each.
+#[derive(Debug, Default)]
+pub struct Listed {
+    hasher: RandomState,
+    pages: HashSet<u64>,
+}
+
+impl Listed {
+    pub fn add(&mut self, host: &str, path: &str) {
+        self.pages.insert(self.hash(host, path));
+    }
+
+    fn has(&self, host: &str, path: &str) -> bool {
+        self.pages.contains(&self.hash(host, path))
+    }
+
+    fn hash(&self, host: &str, path: &str) -> u64 {
+        self.hasher.hash_one((host, page::normal(path)))
+    }
+}
+
+/// The lists of all routes, by their names. They outlive reloads.
+#[derive(Default)]
+pub struct Lists(Mutex<HashMap<Arc<str>, Arc<Listed>>>);
+
+impl Lists {
+    pub fn put(&self, route: &Arc<str>, listed: Listed) {
+        self.0.lock().insert(route.clone(), Arc::new(listed));
+    }
+
+    /// Until its list is read again, the route's pages are as if there was none.
+    pub fn forget(&self, route: &str) {
+        self.0.lock().remove(route);
+    }
+
+    fn of(&self, route: &str) -> Option<Arc<Listed>> {
+        self.0.lock().get(route).cloned()
+    }
+}
+
+/// What is done about a page that is not stored.
+pub(super) enum Instead {
+    /// Nothing: he waits for it.
+    Wait,
+    NotFound(Own),
+    Shell(Shell),
+}
+
+/// A page that stands for another.
+pub(super) struct Shell {
+    pub(super) head: Head,
+    pub(super) body: Bytes,
+}
+
+impl Site {
+    /// What a visitor gets in the place of a page that he would have to wait for. With a shell, its generation is started.
+    pub(super) async fn instead(&self, visit: &Visit<'_>) -> Instead {
+        match &visit.route.policy.fallback {
+            Fallback::Blocking => Instead::Wait,
+            Fallback::NotFound if self.is_unlisted(visit) && !self.engine.is_stored(visit) => {
+                Instead::NotFound(not_found())
+            }
+            Fallback::NotFound => Instead::Wait,
+            Fallback::Shell(path) if takes_a_shell(visit, path) && self.engine.is_unknown(visit) => {
+                self.engine.start(visit);
+                match self.shell(visit, path).await {
+                    Some(shell) => Instead::Shell(shell),
+                    None => Instead::Wait,
+                }
+            }
+            Fallback::Shell(_) => Instead::Wait,
+        }
+    }
+
+    fn is_unlisted(&self, visit: &Visit<'_>) -> bool {
+        let Some(listed) = self.lists.of(&visit.route.name) else { return false };
+        !listed.has(self.listed_under(visit.request.host), visit.request.path)
+    }
+
+    /// The host under which pages are listed: without `hosts` a list is for all of them.
+    pub fn listed_under<'h>(&self, host: &'h str) -> &'h str {
+        if self.hosts.sites.is_empty() { "" } else { host }
+    }
+
+    /// The shell, from the cache like any page; `None` when there is none to be had.
+    async fn shell(&self, visit: &Visit<'_>, path: &str) -> Option<Shell> {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let asked = Asked { scheme: visit.request.scheme, host: Some(visit.request.host), path, query, fields: &[] };
+        let shell = whole(self.visit(&asked).await.ok()?).await.filter(|shell| shell.head.status() == StatusCode::OK);
+        if shell.is_none() && visit.route.may_log(self.engine.clock.now()) {
+            tracing::warn!(route = %visit.route.name, shell = path, "the shell cannot be had, or may not be stored: visitors wait for the page itself");
+        }
+        shell
+    }
+}
+
+/// Crawlers would index the shell, and a script that asks for a page's data cannot show it.
+fn takes_a_shell(visit: &Visit<'_>, shell: &str) -> bool {
+    let request = visit.request;
+    let data = visit.facts.rsc || visit.facts.keyed_group;
+    let crawler = request.field("user-agent").is_some_and(crawler::is_crawler);
+    let itself = request.path == shell.split('?').next().unwrap_or(shell);
+    !data && !crawler && !itself && visit.facts.range.is_none() && !visit.facts.only_if_cached
+}
+
+/// An answer, when all of it is there.
+async fn whole(answer: Answer) -> Option<Shell> {
+    match answer {
+        Answer::Served(served) => {
+            Some(Shell { head: served.response.head.clone(), body: served.response.body.clone() })
+        }
+        // What is not to be stored would be fetched for every visitor.
+        Answer::Stream { status: CacheStatus::Forwarded { stored: false, collapsed: false, .. }, .. } => None,
+        Answer::Stream { opened, mut watcher, .. } => {
+            let mut body = BytesMut::new();
+            while let Some(chunk) = watcher.chunk().await.ok()? {
+                body.extend_from_slice(&chunk);
+            }
+            Some(Shell { head: opened.head.clone(), body: body.freeze() })
+        }
+        Answer::Failed { .. } | Answer::Pass(..) | Answer::Unsatisfiable => None,
+    }
+}
+
+fn not_found() -> Own {
+    Own::new(
+        StatusCode::NOT_FOUND,
+        "There is no such page.",
+        "Check the address: this part of the site has the pages of its list, and no others.",
+        "not-listed",
+    )
+}
