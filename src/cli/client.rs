@@ -5,10 +5,12 @@ mod entries;
 mod explain;
 mod revalidate;
 mod text;
+mod warm;
 
 pub use entries::EntriesArgs;
 pub use explain::ExplainArgs;
 pub use revalidate::RevalidateArgs;
+pub use warm::WarmArgs;
 
 use super::{cannot_run, mistake};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -128,7 +130,7 @@ impl Admin {
             StatusCode::FORBIDDEN => Failure::Mistake(format!(
                 "{base} does not allow this: {said}\n\
                  With a token of scope `read`, `entries` and `explain` work; with one of scope `revalidate`, \
-                 `revalidate` does; `admin.token` may do everything"
+                 `revalidate` and `warm` do; `admin.token` may do everything"
             )),
             StatusCode::NOT_FOUND => Failure::Mistake(format!(
                 "{base} has no {path}: {said}\n\

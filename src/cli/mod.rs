@@ -2,10 +2,13 @@
 
 mod client;
 mod demo;
+mod init;
 mod serve;
 
 use crate::config::{self, Faults};
 use clap::{Parser, Subcommand};
+use std::collections::HashMap;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -33,10 +36,14 @@ enum Command {
         #[arg(long, hide = true)]
         diff: Option<String>,
     },
+    /// Write a configuration from what is known of an application.
+    Init(InitArgs),
     /// Print the configuration's JSON Schema.
     Schema,
     /// Make stored pages stale, so that the next visit regenerates them.
     Revalidate(client::RevalidateArgs),
+    /// Generate pages before anybody asks for them.
+    Warm(client::WarmArgs),
     /// List what is stored.
     Entries(client::EntriesArgs),
     /// Say what a visit to a URL would get now, and why.
@@ -63,8 +70,24 @@ struct ServeArgs {
     upgrade: bool,
 }
 
+#[derive(Debug, clap::Args)]
+struct InitArgs {
+    /// The folder of a Next.js application that is built, or its `.next`.
+    #[arg(long, value_name = "DIR")]
+    next: PathBuf,
+    /// Where `next start` answers.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
+    origin: String,
+    /// Where Larder is to listen.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// A file that is not there yet; else the configuration is printed.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
 /// Commands of the interface that are not built yet.
-const PLANNED: [&str; 9] = ["init", "warm", "deployments", "fleet", "advise", "doctor", "top", "export", "import"];
+const PLANNED: [&str; 7] = ["deployments", "fleet", "advise", "doctor", "top", "export", "import"];
 
 const MISTAKE: u8 = 1;
 const CANNOT_RUN: u8 = 2;
@@ -87,7 +110,9 @@ pub fn run() -> ExitCode {
             println!("{}", config::schema());
             ExitCode::SUCCESS
         }
+        Command::Init(args) => init(&args),
         Command::Revalidate(args) => args.run(),
+        Command::Warm(args) => args.run(),
         Command::Entries(args) => args.run(),
         Command::Explain(args) => args.run(),
         Command::Other(words) => {
@@ -112,6 +137,30 @@ fn serve(args: &ServeArgs) -> ExitCode {
     match loaded {
         Ok(config) => serve::run(config, args.config.as_deref()),
         Err(faults) => report(&faults),
+    }
+}
+
+fn init(args: &InitArgs) -> ExitCode {
+    let build = match init::read(&args.next) {
+        Ok(build) => build,
+        Err(error) => return mistake(&error.to_string()),
+    };
+    let yaml = init::yaml(&build, &init::Options { origin: args.origin.clone(), listen: args.listen.clone() });
+    // What is written here must be fine: an origin or an address that is none is told of now.
+    if let Err(faults) = config::parse(&yaml, "the new configuration", &HashMap::new()) {
+        return report(&faults);
+    }
+    let Some(file) = &args.output else {
+        print!("{yaml}");
+        return ExitCode::SUCCESS;
+    };
+    let written = std::fs::File::create_new(file).and_then(|mut new| new.write_all(yaml.as_bytes()));
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            mistake(&format!("{} is there already: remove it, or name another file", file.display()))
+        }
+        Err(error) => cannot_run(&format!("{} cannot be written: {error}", file.display())),
     }
 }
 
