@@ -187,20 +187,26 @@ impl Drop for Prerender {
 
 /// Sees to one route's plan, from the start of Larder or a reload on.
 async fn keep(shop: Arc<Shop>, plan: Plan) {
-    let mut pause = Duration::from_secs(1);
-    while plan.settings.on_start || plan.closed {
-        let run = shop.runs.begin(Some(&plan.route), Occasion::Start, shop.now());
-        // The origin may start later than Larder: what is stored by then is left alone.
-        if shop.all(&run, std::slice::from_ref(&plan), Unless::Stored).await == Reached::Yes {
-            break;
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+    if plan.settings.on_start || plan.closed {
+        at_the_start(&shop, &plan).await;
     }
     while let Some(every) = plan.settings.every {
         tokio::time::sleep(every).await;
         let run = shop.runs.begin(Some(&plan.route), Occasion::Every, shop.now());
         shop.all(&run, std::slice::from_ref(&plan), Unless::Fresh).await;
+    }
+}
+
+/// The origin may start later than Larder: it is tried until it answers, and what is stored by then is left alone.
+async fn at_the_start(shop: &Arc<Shop>, plan: &Plan) {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        let run = shop.runs.begin(Some(&plan.route), Occasion::Start, shop.now());
+        if shop.all(&run, std::slice::from_ref(plan), Unless::Stored).await == Reached::Yes {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Job {
     /// Whether the stored response's right to regenerate is held.
     claimed: bool,
     cause: Cause,
+    /// Whether the first answer was stale by its own word.
+    asked_again: bool,
     /// The epoch in which the last fetch began.
     began: u64,
 }
@@ -141,6 +143,7 @@ impl Job {
             stored,
             claimed,
             cause,
+            asked_again: false,
             began: engine.journal.epoch(),
         }
     }
@@ -256,6 +259,7 @@ impl Job {
             }
             // The same server: others render for themselves.
             self.request.server = fetched.server();
+            self.asked_again = true;
             tokio::time::sleep_until(again).await;
             fetched = self.fetch_settled(deadline).await?;
         }

@@ -27,10 +27,15 @@ pub fn requests_at_most(rendered_in: Duration) -> usize {
     if rendered_in < Duration::from_secs(1) { 2 } else { 5 }
 }
 
-/// How long to wait before asking again: as long as the last render took.
+/// How long to wait before asking again: longer than the last render took, because an early second request is a wasted
+/// one, and quick renders have no third.
 pub fn pause(rendered_in: Duration) -> Duration {
-    rendered_in.max(Duration::from_millis(250))
+    (rendered_in * 5 / 4).max(Duration::from_millis(500))
 }
+
+/// How long a render is taken for that was not there when it was asked for again, and said to be quick: nearly as long as
+/// a quick one may take.
+pub const SLOWER: Duration = Duration::from_millis(900);
 
 /// The windows of an answer that was stale already: never fresh.
 pub fn stale_from_the_start(windows: Windows) -> Windows {

@@ -20,6 +20,7 @@ use semantics::storability::{self, NotStorable};
 use semantics::vary::{self, Vary};
 use semantics::{Field, Method, Request, Timestamp, Windows, honesty, tags};
 use std::sync::Arc;
+use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Bodies from here on are judged off the async workers, in bytes.
@@ -238,7 +239,12 @@ impl Job {
     fn rendered_in_ms(&self, times: &Times, fields: &HeaderMap) -> u32 {
         let took = u32::try_from(times.completed.since(times.requested).as_millis()).unwrap_or(u32::MAX);
         match &self.stored {
-            Some(stored) if honesty::is_stale(fields) => stored.rendered_in_ms.max(took),
+            Some(stored) if honesty::is_stale(fields) => {
+                let slower = if self.request.kind == Kind::Refresh { honesty::SLOWER } else { Duration::ZERO };
+                stored.rendered_in_ms.max(took).max(u32::try_from(slower.as_millis()).unwrap_or(u32::MAX))
+            }
+            // What was there when it was asked for again says nothing of its render either.
+            Some(stored) if self.asked_again => stored.rendered_in_ms.max(took),
             _ => took,
         }
     }

@@ -109,7 +109,7 @@ async fn stored_pages_are_refreshed_before_new_ones_and_stay_when_the_budget_is_
     world.visit("/p", &[]).await.is("v2").was(Outcome::Hit);
     for v in 3..6 {
         world.advance(secs(11)).await;
-        world.origin.on("/p", page(&format!("v{v}")));
+        world.origin.on("/p", page(format!("v{v}")));
         let seen = world.visit("/p", &[]).await;
         assert_eq!(seen.status, 200);
         assert!(!seen.cache_status.contains("failing"), "{}", seen.cache_status);

@@ -13,7 +13,7 @@ fn ahead(window: u64) -> World {
 async fn a_page_that_is_asked_for_in_its_window_is_never_stale() {
     let world = ahead(10);
     for v in 0..6 {
-        world.origin.next("/p", page(&format!("v{v}")).delay(millis(200)));
+        world.origin.next("/p", page(format!("v{v}")).delay(millis(200)));
     }
     world.visit("/p", &[]).await.is("v0");
     for _ in 0..40 {
@@ -112,7 +112,7 @@ async fn a_page_without_a_window_is_never_due() {
     world.origin.on("/p", page("v1"));
     world.visit("/p", &[]).await.is("v1");
     world.visit("/p", &[]).await.was(Outcome::Hit);
-    world.time.pass(secs(1_000_000)).await;
+    world.advance(secs(1_000_000)).await;
     world.settle().await;
     assert_eq!(world.origin.asked("/p"), 1);
 }

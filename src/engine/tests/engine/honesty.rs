@@ -97,6 +97,29 @@ async fn what_must_be_revalidated_is_not_served_because_it_came_stale() {
     world.visit("/p", &[]).await.is("new");
 }
 
+/// Behind a cache of the origin's own a quick render may still take longer than the first wait: it is waited for longer
+/// the next time, and for as long as it needs that.
+#[tokio::test(start_paused = true)]
+async fn a_render_that_was_not_there_in_time_is_given_more_the_next_time() {
+    let world = stale(Duration::ZERO).await;
+    world.origin.on("/isr/p", marked("v1"));
+    world.visit("/isr/p", &[]).await.is("v1");
+    world.quiet().await;
+    for version in ["v2", "v3"] {
+        world.advance(secs(11)).await;
+        let before = world.origin.asked("/isr/p");
+        world.origin.next("/isr/p", marked("old"));
+        world.origin.on("/isr/p", page(version));
+        world.visit("/isr/p", &[]).await.was(Outcome::Stale);
+        world.quiet().await;
+        world.visit("/isr/p", &[]).await.is(version).was(Outcome::Hit);
+        let asked = world.origin.requests("/isr/p");
+        assert_eq!(asked.len(), before + 2);
+        let waited = asked[before + 1].at.since(asked[before].at);
+        assert!(waited >= secs(1) && waited < secs(2), "{waited:?}");
+    }
+}
+
 /// Two servers with a cache each: what one of them renders, the other does not have.
 #[tokio::test(start_paused = true)]
 async fn the_server_that_answered_with_something_stale_is_asked_again() {

@@ -137,7 +137,7 @@ fn in_its_windows(page: &Page, sent: &Sent, seen: &Seen, trouble: Option<Timesta
             (!page.never_stale && failed, "for a failing origin")
         }
         CacheStatus::Forwarded { .. } => (seen.at.since(good) <= SLACK, "just generated"),
-        CacheStatus::Own { .. } => (false, "by Larder itself"),
+        CacheStatus::Own { .. } | CacheStatus::Shell => (false, "by Larder itself"),
     };
     let what = format!("served {what} beyond its windows: good at {good:?}, trouble at {trouble:?}");
     holds.then_some(()).ok_or(what)
