@@ -11,7 +11,7 @@ use super::Admin;
 use super::entries::{Entry, Regeneration};
 use super::problem::{Problem, json};
 use super::stats::OriginState;
-use crate::proxy::{self, Site, UnknownHost};
+use crate::proxy::{self, Site, StandIn, UnknownHost};
 use crate::service::{Request, Response};
 use engine::inspect::{Inspection, InvalidatedBy};
 use engine::{Route, Visit, keyed_query};
@@ -155,7 +155,17 @@ fn of_visit(admin: &Admin, site: &Site, visit: &Visit<'_>) -> Explained {
         skipped: skipped(site, visit),
         unmatched: Arc::ptr_eq(visit.route, &site.routes.unmatched),
     };
-    let (summary, advice) = (seen.summary(), seen.advice());
+    let (mut summary, advice) = (seen.summary(), seen.advice());
+    match site.stand_in(visit) {
+        Some(StandIn::NotListed) => {
+            "A visitor gets 404, and the origin hears nothing: the page is on no list of its route (`fallback: not_found`)."
+                .clone_into(&mut summary);
+        }
+        Some(StandIn::Shell(path)) => {
+            summary = format!("A visitor gets the shell `{path}` at once, and the page is generated behind it.");
+        }
+        None => {}
+    }
     let decision = Decided { action: seen.action(), cache_status: without_name(&seen.cache_status()), why: seen.why() };
     let route = RouteShown::of(visit.route, &origin);
     let until = |at: semantics::Timestamp| at.since(now).as_secs();

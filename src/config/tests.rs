@@ -1,6 +1,7 @@
 mod guards;
 mod mutations;
 mod policies;
+mod prerenders;
 mod refusals;
 mod tokens;
 mod variables;

@@ -70,23 +70,36 @@ pub(super) struct Shell {
     pub(super) body: Bytes,
 }
 
+/// What stands for a page that is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandIn<'v> {
+    /// 404: it is on no list of its route.
+    NotListed,
+    /// The page at this path.
+    Shell(&'v str),
+}
+
 impl Site {
     /// What a visitor gets in the place of a page that he would have to wait for. With a shell, its generation is started.
     pub(super) async fn instead(&self, visit: &Visit<'_>) -> Instead {
-        match &visit.route.policy.fallback {
-            Fallback::Blocking => Instead::Wait,
-            Fallback::NotFound if self.is_unlisted(visit) && !self.engine.is_stored(visit) => {
-                Instead::NotFound(not_found())
-            }
-            Fallback::NotFound => Instead::Wait,
-            Fallback::Shell(path) if takes_a_shell(visit, path) && self.engine.is_unknown(visit) => {
+        match self.stand_in(visit) {
+            None => Instead::Wait,
+            Some(StandIn::NotListed) => Instead::NotFound(not_found()),
+            Some(StandIn::Shell(path)) => {
                 self.engine.start(visit);
-                match self.shell(visit, path).await {
-                    Some(shell) => Instead::Shell(shell),
-                    None => Instead::Wait,
-                }
+                self.shell(visit, path).await.map_or(Instead::Wait, Instead::Shell)
             }
-            Fallback::Shell(_) => Instead::Wait,
+        }
+    }
+
+    /// What a visitor would get in the place of a page that is not stored; `None`: he waits for it.
+    pub fn stand_in<'v>(&self, visit: &Visit<'v>) -> Option<StandIn<'v>> {
+        match &visit.route.policy.fallback {
+            Fallback::NotFound if self.is_unlisted(visit) && !self.engine.is_stored(visit) => Some(StandIn::NotListed),
+            Fallback::Shell(path) if takes_a_shell(visit, path) && self.engine.is_unknown(visit) => {
+                Some(StandIn::Shell(path))
+            }
+            Fallback::Blocking | Fallback::NotFound | Fallback::Shell(_) => None,
         }
     }
 

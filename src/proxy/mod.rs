@@ -23,7 +23,7 @@ mod site;
 mod synthetic;
 mod tagging;
 
-pub use fallback::Listed;
+pub use fallback::{Listed, StandIn};
 pub use head::is_authority;
 pub use listen::{Listener, bind};
 pub use lookup::{Asked, RegenerateError, UnknownHost};

@@ -2,6 +2,7 @@
 //! line" and "Admin API").
 
 mod faults;
+mod warm;
 
 use crate::dsl::{Edge, Origin, Reply, Seen, in_time};
 use serde_json::{Value, json};

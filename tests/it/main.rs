@@ -21,6 +21,7 @@ mod fallbacks;
 mod frameworks;
 mod guards;
 mod hits;
+mod init;
 mod limits;
 mod metrics;
 mod metrics_each;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const TOKEN: &str = "a-token-of-this-test";
 
-/// What interface.md promises. A path that is not here does not exist, or has to be written down there first.
-const PROMISED: [(&str, &str); 13] = [
+/// What interface.md promises, and what `larder warm` asks. A path that is not here does not exist.
+const PROMISED: [(&str, &str); 15] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
@@ -17,11 +17,13 @@ const PROMISED: [(&str, &str); 13] = [
     ("GET", "/v1/deployments"),
     ("GET", "/v1/entries"),
     ("GET", "/v1/explain"),
+    ("GET", "/v1/prerenders"),
     ("GET", "/v1/stats"),
     ("POST", "/v1/deployments/{id}/activate"),
     ("POST", "/v1/reload"),
     ("POST", "/v1/revalidate"),
     ("POST", "/v1/tags"),
+    ("POST", "/v1/warm"),
 ];
 
 /// One method of one path, as it is described.
