@@ -1,6 +1,7 @@
 use super::*;
 use crate::prerender::Settings;
 use semantics::policy::Fallback;
+use std::path::Path;
 use std::time::Duration;
 
 fn prerender(keys: &str) -> Settings {
@@ -19,7 +20,7 @@ fn every_source_and_occasion_is_read() {
          on: [activate], every: 10m, concurrency: 9",
     );
     assert_eq!((all.paths, all.sitemap.as_deref()), (vec!["/blog/a".to_owned()], Some("/s.xml")));
-    assert_eq!(all.file.as_deref(), Some(std::path::Path::new("p.txt")));
+    assert_eq!(all.file.as_deref(), Some(Path::new("p.txt")));
     assert_eq!((all.on_start, all.on_activate, all.concurrency), (false, true, 9));
     assert_eq!(all.every, Some(Duration::from_secs(600)));
     assert_eq!(all.json.unwrap().to.render("x").as_deref(), Some("/blog/x"));

@@ -275,7 +275,10 @@ impl Engine {
         };
         let (hash, key) = self.variant_of(visit, &spec);
         let stored = match self.store.get(hash, &key, now) {
-            Some(Slot::Response(response)) => self.unless_hard(hash, response, now),
+            Some(Slot::Response(response)) => {
+                self.store.known(visit.hash, &spec);
+                self.unless_hard(hash, response, now)
+            }
             _ => None,
         };
         Selected { hash, stored, nominated: spec.names.clone() }

@@ -43,7 +43,7 @@ impl Job {
     ///
     /// What is stored stays reachable until the new response is whole: only where nothing is, visitors are told at once.
     pub(super) fn place(&mut self, nominated: &[String]) -> Placed {
-        let slot = self.engine.store.get(self.primary, &self.key, self.engine.clock.now());
+        let slot = self.engine.store.peek(self.primary, &self.key);
         let known = match &slot {
             Some(Slot::Varies(spec)) => Some(spec.clone()),
             _ => None,
@@ -85,7 +85,7 @@ impl Job {
     fn publish(&self, placed: &Placed) {
         let Some(spec) = &placed.spec else { return };
         let now = self.engine.clock.now();
-        let there = self.engine.store.get(self.primary, &self.key, now);
+        let there = self.engine.store.peek(self.primary, &self.key);
         if !matches!(&there, Some(Slot::Varies(known)) if Arc::ptr_eq(known, spec)) {
             self.engine.store.put(self.primary, Slot::Varies(spec.clone()), now);
         }

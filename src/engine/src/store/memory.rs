@@ -1,4 +1,6 @@
-//! The memory store: sharded, least recently used first out, with a budget in bytes that counts heads, keys and indexes.
+//! The memory store: sharded, with a budget in bytes that counts heads, keys and indexes. What nobody asked for a second
+//! time goes first, then what was not asked for longest (segmented LRU): a crawler that asks for everything once takes the
+//! place of what it asked for before, and not of the pages that visitors come back to.
 
 use super::KeyHash;
 use super::response::{StoredResponse, VarySpec};
@@ -102,7 +104,47 @@ impl Place {
     }
 }
 
-type Shard = Mutex<LruCache<KeyHash, Kept, BuildHasherDefault<AsIs>>>;
+type List = LruCache<KeyHash, Kept, BuildHasherDefault<AsIs>>;
+
+/// A key stands in one of the two lists.
+struct Lists {
+    /// Not asked for since it was stored.
+    new: List,
+    /// Asked for again.
+    known: List,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        let list = || LruCache::unbounded_with_hasher(BuildHasherDefault::default());
+        Lists { new: list(), known: list() }
+    }
+}
+
+impl Lists {
+    fn of(&mut self, which: Which) -> &mut List {
+        match which {
+            Which::New => &mut self.new,
+            Which::Known => &mut self.known,
+        }
+    }
+
+    fn peek(&self, hash: KeyHash) -> Option<&Kept> {
+        self.known.peek(&hash).or_else(|| self.new.peek(&hash))
+    }
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    New,
+    Known,
+}
+
+type Shard = Mutex<Lists>;
+
+/// What was asked for again takes so much of the budget at most, in percent: there is always room to become known.
+const KNOWN_AT_MOST: usize = 80;
 
 /// So many that a walk through one of a million entries holds its lock for a fraction of a millisecond.
 const SHARDS: usize = 256;
@@ -121,17 +163,19 @@ pub struct Memory {
     shards: Box<[Shard]>,
     settings: Settings,
     bytes: AtomicUsize,
+    /// Of what was asked for again.
+    known_bytes: AtomicUsize,
     entries: AtomicUsize,
     evictions: AtomicU64,
 }
 
 impl Memory {
     pub fn new(settings: Settings) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::new(LruCache::unbounded_with_hasher(BuildHasherDefault::default())));
         Memory {
-            shards: shards.collect(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             settings,
             bytes: AtomicUsize::new(0),
+            known_bytes: AtomicUsize::new(0),
             entries: AtomicUsize::new(0),
             evictions: AtomicU64::new(0),
         }
@@ -144,20 +188,57 @@ impl Memory {
     /// What stands at this key, and notes its use. A different key with the same hash is a miss.
     pub fn get(&self, hash: KeyHash, key: &[u8], now: Timestamp) -> Option<Slot> {
         let mut shard = self.shard(hash).lock();
-        let kept = shard.get_mut(&hash).filter(|kept| kept.slot.key() == key)?;
+        if let Some(kept) = shard.known.get_mut(&hash) {
+            if kept.slot.key() != key {
+                return None;
+            }
+            kept.used = now;
+            return Some(kept.slot.clone());
+        }
+        let kept = shard.new.get_mut(&hash).filter(|kept| kept.slot.key() == key)?;
         kept.used = now;
-        Some(kept.slot.clone())
+        let slot = kept.slot.clone();
+        // A URL that varies is known when one of its variants is: see `known`.
+        if matches!(slot, Slot::Response(_)) {
+            self.becomes_known(&mut shard, hash);
+        }
+        Some(slot)
+    }
+
+    /// A variant of what stands at this key was asked for again: it stays for as long as its variants do.
+    pub fn known(&self, hash: KeyHash, spec: &VarySpec) {
+        // Only once: on later hits nothing is locked.
+        if !spec.known.load(Ordering::Relaxed) && !spec.known.swap(true, Ordering::Relaxed) {
+            self.becomes_known(&mut self.shard(hash).lock(), hash);
+        }
+    }
+
+    /// Asked for again, it is known; when that is too much, what was not asked for longest there is as good as new.
+    fn becomes_known(&self, shard: &mut Lists, hash: KeyHash) {
+        let Some(kept) = shard.new.pop(&hash) else { return };
+        let cost = kept.slot.cost();
+        shard.known.put(hash, kept);
+        self.known_bytes.fetch_add(cost, Ordering::Relaxed);
+        let most = self.settings.max_size / 100 * KNOWN_AT_MOST;
+        while self.known_bytes.load(Ordering::Relaxed) > most && shard.known.len() > 1 {
+            let Some((hash, oldest)) = shard.known.pop_lru() else { return };
+            self.known_bytes.fetch_sub(oldest.slot.cost(), Ordering::Relaxed);
+            if let Slot::Varies(spec) = &oldest.slot {
+                spec.known.store(false, Ordering::Relaxed);
+            }
+            shard.new.put(hash, oldest);
+        }
     }
 
     /// What stands at this key, without noting a use.
     pub fn peek(&self, hash: KeyHash, key: &[u8]) -> Option<Slot> {
         let shard = self.shard(hash).lock();
-        shard.peek(&hash).filter(|kept| kept.slot.key() == key).map(|kept| kept.slot.clone())
+        shard.peek(hash).filter(|kept| kept.slot.key() == key).map(|kept| kept.slot.clone())
     }
 
     /// The response at this hash, whatever its key, without noting a use.
     pub fn peek_response(&self, hash: KeyHash) -> Option<Arc<StoredResponse>> {
-        match &self.shard(hash).lock().peek(&hash)?.slot {
+        match &self.shard(hash).lock().peek(hash)?.slot {
             Slot::Response(response) => Some(response.clone()),
             Slot::Varies(_) => None,
         }
@@ -169,13 +250,15 @@ impl Memory {
         let place = from.unwrap_or(Place { shard: 0, after: None });
         let Some(shard) = self.shards.get(place.shard) else { return (Vec::new(), None) };
         let mut found: Vec<(KeyHash, Arc<StoredResponse>)> = Vec::new();
-        for (hash, kept) in shard.lock().iter() {
+        let shard = shard.lock();
+        for (hash, kept) in shard.known.iter().chain(shard.new.iter()) {
             if let Slot::Response(response) = &kept.slot
                 && place.after.is_none_or(|after| *hash > after)
             {
                 found.push((*hash, response.clone()));
             }
         }
+        drop(shard);
         found.sort_unstable_by_key(|(hash, _)| *hash);
         let next = place.shard + 1;
         (found, (next < SHARDS).then_some(Place { shard: next, after: None }))
@@ -194,27 +277,42 @@ impl Memory {
         let mut shard = self.shard(hash).lock();
         let kept = Kept { slot, used: now };
         // What began later knows more: a fill that was overtaken by an invalidation does not bring old content back.
-        let overtaken = shard.peek(&hash).is_some_and(|there| there.slot.is_newer_than(&kept.slot));
-        let goes = if overtaken { Some(kept) } else { shard.put(hash, kept) };
+        let overtaken = shard.peek(hash).is_some_and(|there| there.slot.is_newer_than(&kept.slot));
+        let known = shard.known.contains(&hash);
+        let (goes, which) = match (overtaken, known) {
+            (true, _) => (Some(kept), Which::New),
+            (false, true) => {
+                self.known_bytes.fetch_add(cost, Ordering::Relaxed);
+                (shard.known.put(hash, kept), Which::Known)
+            }
+            (false, false) => (shard.new.put(hash, kept), Which::New),
+        };
         drop(shard);
-        self.forget(goes.as_ref());
+        self.forget(goes.as_ref(), which);
         self.make_room(hash);
     }
 
     /// Removes what stands at `hash`.
     pub fn remove(&self, hash: KeyHash) {
-        let removed = self.shard(hash).lock().pop(&hash);
-        self.forget(removed.as_ref());
+        let mut shard = self.shard(hash).lock();
+        self.take_out(&mut shard, hash);
+    }
+
+    fn take_out(&self, shard: &mut Lists, hash: KeyHash) {
+        match shard.known.pop(&hash) {
+            Some(kept) => self.forget(Some(&kept), Which::Known),
+            None => self.forget(shard.new.pop(&hash).as_ref(), Which::New),
+        }
     }
 
     /// Removes this very response; a newer one in its place stays.
     pub fn remove_response(&self, hash: KeyHash, response: &Arc<StoredResponse>) {
         let mut shard = self.shard(hash).lock();
         let same =
-            matches!(shard.peek(&hash).map(|k| &k.slot), Some(Slot::Response(stored)) if Arc::ptr_eq(stored, response));
-        let removed = if same { shard.pop(&hash) } else { None };
-        drop(shard);
-        self.forget(removed.as_ref());
+            matches!(shard.peek(hash).map(|k| &k.slot), Some(Slot::Response(stored)) if Arc::ptr_eq(stored, response));
+        if same {
+            self.take_out(&mut shard, hash);
+        }
     }
 
     pub fn usage(&self) -> Usage {
@@ -230,26 +328,29 @@ impl Memory {
         &self.shards[shard_of(hash)]
     }
 
-    /// Evicts what was not asked for longest, until the budget holds. What was just put in stays.
+    /// Evicts what is new, the oldest first, and then what is known, until the budget holds. What was just put in stays.
     fn make_room(&self, newest: KeyHash) {
         let mut from = shard_of(newest);
         while self.bytes.load(Ordering::Relaxed) > self.settings.max_size {
-            let Some(shard) = self.oldest_shard(from, newest) else { return };
-            let evicted = self.shards[shard].lock().pop_lru();
-            self.forget(evicted.as_ref().map(|(_, kept)| kept));
+            let oldest = |which| self.oldest_shard(from, newest, which).map(|shard| (shard, which));
+            let Some((shard, which)) = oldest(Which::New).or_else(|| oldest(Which::Known)) else { return };
+            let mut lists = self.shards[shard].lock();
+            let evicted = lists.of(which).pop_lru();
+            drop(lists);
+            self.forget(evicted.as_ref().map(|(_, kept)| kept), which);
             self.evictions.fetch_add(1, Ordering::Relaxed);
             from = (from + LOOKED_AT) % SHARDS;
         }
     }
 
     /// The shard whose oldest entry is the oldest. Of many entries a few shards tell enough; of few, all are asked.
-    fn oldest_shard(&self, from: usize, newest: KeyHash) -> Option<usize> {
+    fn oldest_shard(&self, from: usize, newest: KeyHash, which: Which) -> Option<usize> {
         let many = self.entries.load(Ordering::Relaxed) > SHARDS * 32;
         let oldest = |count: usize| {
             let shards = (0..count).map(|i| (from + i) % SHARDS);
             let ages = shards.filter_map(|at| {
-                let shard = self.shards[at].lock();
-                let (hash, kept) = shard.peek_lru()?;
+                let mut shard = self.shards[at].lock();
+                let (hash, kept) = shard.of(which).peek_lru()?;
                 (*hash != newest).then_some((kept.used, at))
             });
             ages.min().map(|(_, at)| at)
@@ -257,9 +358,12 @@ impl Memory {
         if many { oldest(LOOKED_AT).or_else(|| oldest(SHARDS)) } else { oldest(SHARDS) }
     }
 
-    fn forget(&self, kept: Option<&Kept>) {
+    fn forget(&self, kept: Option<&Kept>, which: Which) {
         if let Some(kept) = kept {
             self.bytes.fetch_sub(kept.slot.cost(), Ordering::Relaxed);
+            if which == Which::Known {
+                self.known_bytes.fetch_sub(kept.slot.cost(), Ordering::Relaxed);
+            }
             self.entries.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -247,6 +247,8 @@ pub struct VarySpec {
     pub began: u64,
     /// When the URL was last written to, for variants that are on their way.
     pub written: Written,
+    /// Whether a variant was asked for again: then this leads to something that is known (see `memory`).
+    pub known: AtomicBool,
 }
 
 /// At most this many variants a URL (semantics 47); the oldest goes.
@@ -254,7 +256,14 @@ pub const MAX_VARIANTS: usize = 64;
 
 impl VarySpec {
     pub fn new(key: Box<[u8]>, names: Vec<String>, began: u64) -> Self {
-        VarySpec { key, names, variants: Mutex::default(), began, written: Written::default() }
+        VarySpec {
+            key,
+            names,
+            variants: Mutex::default(),
+            began,
+            written: Written::default(),
+            known: AtomicBool::new(false),
+        }
     }
 
     /// Notes a variant, and returns one that has to go.

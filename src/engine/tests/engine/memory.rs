@@ -122,3 +122,41 @@ async fn a_page_larger_than_the_whole_budget_is_delivered_and_not_stored() {
     assert_eq!(world.engine.usage().entries, 1);
     world.visit("/isr/small", &[]).await.is("small").was(Outcome::Hit);
 }
+
+/// A crawler that asks for everything once takes the place of what it asked for before.
+#[tokio::test(start_paused = true)]
+async fn pages_that_visitors_come_back_to_survive_any_number_of_pages_that_nobody_does() {
+    let world = small(200_000);
+    let hot: Vec<String> = (0..50).map(|n| format!("/isr/hot/{n}")).collect();
+    for path in &hot {
+        world.origin.on(path, page("x".repeat(500)));
+        world.visit(path, &[]).await.was(Outcome::Miss);
+        world.visit(path, &[]).await.was(Outcome::Hit);
+    }
+    for n in 0..3_000 {
+        let path = format!("/isr/{n}");
+        world.origin.on(&path, page("x".repeat(500)).field("vary", "accept-language"));
+        world.visit(&path, &[("accept-language", "de")]).await;
+        assert!(world.engine.usage().bytes <= 200_000);
+    }
+    for path in &hot {
+        world.visit(path, &[]).await.was(Outcome::Hit);
+    }
+}
+
+/// What was asked for often once makes way for what is asked for now.
+#[tokio::test(start_paused = true)]
+async fn pages_that_visitors_do_not_come_back_to_any_more_make_way() {
+    let world = small(100_000);
+    for n in 0..400 {
+        let path = format!("/isr/{n}");
+        world.origin.on(&path, page("x".repeat(500)));
+        world.visit(&path, &[]).await.was(Outcome::Miss);
+        world.visit(&path, &[]).await.was(Outcome::Hit);
+        world.advance(Duration::from_millis(1)).await;
+    }
+    let usage = world.engine.usage();
+    assert!(usage.bytes <= 100_000 && usage.bytes > 90_000, "{usage:?}");
+    world.visit("/isr/399", &[]).await.was(Outcome::Hit);
+    world.visit("/isr/0", &[]).await.was(Outcome::Miss);
+}
