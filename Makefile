@@ -24,11 +24,14 @@ demo: setup
 	cargo build --release --bin larder
 	$(RELEASE) demo --port $(PORT)
 
-# Formatting, lints, every fast test, and real Next.js and Nuxt apps. About 10 minutes from nothing on two cores.
+# Formatting, lints, every fast test, and real Next.js and Nuxt apps. About 12 minutes from nothing on two cores.
 test: setup-test check
 	cargo test --workspace
 	cargo build --bin larder
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/nextjs.test.mjs
+	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/on-demand.test.mjs
+	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/idle.test.mjs
+	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/draft-init.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nuxt/nuxt.test.mjs
 
 check: setup
@@ -50,7 +53,7 @@ test-long: setup-long
 	benches/compare/memory.py
 
 # What one decision costs, and benches/RESULTS.md: ratios beside nginx, Varnish and `next start`. Judges nothing; wants a
-# quiet machine for about 50 minutes.
+# quiet machine for about 65 minutes.
 bench: setup-compare
 	cargo build --release --bin larder
 	cargo bench -p semantics

@@ -153,7 +153,7 @@ fn purge(site: &Site, selected: Vec<Selected>, mode: Mode) -> Result<u64, Proble
     }
     let each = |(target, host)| Invalidation { target, host, mode };
     let all: Vec<Invalidation> = selected.into_iter().map(each).collect();
-    site.engine.invalidate(&all).map_err(|error| {
+    site.invalidate(&all).map_err(|error| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}; nothing was purged: try again"))
     })
 }

@@ -71,7 +71,7 @@ pub(super) async fn revalidate(admin: &Admin, request: &Request) -> Result<Respo
     let engine = &site.engine;
     // What is invalidated hard is not there any more after it; everything else must not wait for the count.
     let before = if asked.count && asked.hard { Some(engine.count_matching(&all).await) } else { None };
-    let epoch = engine.invalidate(&all).map_err(|error| {
+    let epoch = site.invalidate(&all).map_err(|error| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}; nothing was invalidated: try again"))
     })?;
     let matched = match before {

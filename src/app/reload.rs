@@ -66,7 +66,6 @@ impl Reloading {
         }
         let plans = site::plans(&new);
         *running = new;
-        drop(running);
         let _runtime = self.runtime.enter();
         self.prerender.plan(plans);
         Ok(Reloaded { changed })

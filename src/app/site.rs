@@ -82,7 +82,8 @@ pub(super) fn plans(config: &Config) -> Vec<Plan> {
     let plan = |route: &config::RouteConfig| {
         let settings = route.prerender.clone()?;
         let closed = route.policy.fallback == Fallback::NotFound;
-        Some(Plan { route: Arc::from(route.name.as_str()), settings, closed })
+        let matching = format!("{:?} {:?} {:?}", route.matcher, config.hosts, config.trusted_proxies);
+        Some(Plan { route: Arc::from(route.name.as_str()), settings, closed, matching })
     };
     config.routes.iter().filter_map(plan).collect()
 }

@@ -2,9 +2,11 @@
 
 use super::own::{Home, Page, Place};
 use bytes::Bytes;
+use engine::Clock;
 use engine::origin::{Body, Kind, Origin, OriginRequest, OriginResponse};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, LOCATION, USER_AGENT};
 use http::{HeaderValue, StatusCode};
+use semantics::Timestamp;
 use std::io;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -37,6 +39,7 @@ pub(super) fn document(
     place: &Place,
     url: &str,
     home: &Home,
+    until: Timestamp,
 ) -> Result<Document, NotFetched> {
     let mut page = resolve(place, url, home)?;
     for _ in 0..=REDIRECTS {
@@ -46,7 +49,8 @@ pub(super) fn document(
         match response.status {
             StatusCode::OK => {
                 let content_type = header(CONTENT_TYPE).map(str::to_owned);
-                let body = Reader { handle: handle.clone(), body: response.body, chunk: Bytes::new() };
+                let clock = place.site.engine.clock.clone();
+                let body = Reader { handle: handle.clone(), body: response.body, chunk: Bytes::new(), clock, until };
                 return Ok(Document { home, content_type, body });
             }
             status if status.is_redirection() => {
@@ -96,11 +100,16 @@ pub(super) struct Reader {
     handle: Handle,
     body: Box<dyn Body>,
     chunk: Bytes,
+    clock: Clock,
+    until: Timestamp,
 }
 
 impl io::Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
+            if self.clock.now() > self.until {
+                return Err(io::Error::other("it takes too long"));
+            }
             match self.handle.block_on(self.body.chunk(PATIENCE)).map_err(io::Error::other)? {
                 Some(chunk) => self.chunk = chunk,
                 None => return Ok(0),

@@ -200,7 +200,14 @@ impl<'a> Lister<'a> {
             let others = if *count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
             self.run.problem(format!("`{}`{others} {}: left out", first.escape_debug(), why.as_str()));
         }
-        let complete = self.complete && !self.spool.broken;
+        // Of a list of what there is, nothing may be missing: hosts that are not known yet, say.
+        let doubtful = self.closed && (self.spool.count == 0 || self.not_ours.contains_key(&NotOurs::Foreign));
+        if doubtful {
+            self.run.problem(
+                "the list does not close the route: it names no page, or pages of hosts that are not known".to_owned(),
+            );
+        }
+        let complete = self.complete && !self.spool.broken && !doubtful;
         Listing { pages: self.spool.pages(), listed: self.listed, complete, reached: self.reached }
     }
 
@@ -223,10 +230,11 @@ impl<'a> Lister<'a> {
                 self.not_ours.entry(why).or_insert_with(|| (0, text.chars().take(200).collect())).0 += 1;
             }
         }
-        if self.spool.count >= PAGES_AT_MOST || self.spool.broken || self.shop.now() > self.until {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
+        if self.is_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.spool.count >= PAGES_AT_MOST || self.spool.broken || self.shop.now() > self.until
     }
 
     fn lines(&mut self, file: File, home: &Home) -> io::Result<()> {
@@ -254,14 +262,25 @@ impl<'a> Lister<'a> {
         let mut seen = HashSet::from([url.to_owned()]);
         let mut next = vec![(url.to_owned(), home.clone(), 0)];
         while let Some((url, home, depth)) = next.pop() {
+            if self.is_enough() {
+                self.incomplete(format!("{url}: not read any more, the lists are too long or took too long"));
+                return;
+            }
             if depth > DEPTH_AT_MOST {
                 self.incomplete(format!("{url}: indexes of sitemaps lie in each other too deep"));
                 continue;
             }
             match self.sitemap(&url, &home) {
                 Ok((home, more)) => {
-                    let new = more.into_iter().filter(|url| seen.len() < SITEMAPS_AT_MOST && seen.insert(url.clone()));
-                    next.extend(new.map(|url| (url, home.clone(), depth + 1)));
+                    for url in more {
+                        if seen.len() >= SITEMAPS_AT_MOST {
+                            self.incomplete(format!("there are more than {SITEMAPS_AT_MOST} sitemaps"));
+                            break;
+                        }
+                        if seen.insert(url.clone()) {
+                            next.push((url, home.clone(), depth + 1));
+                        }
+                    }
                 }
                 Err(why) => self.incomplete(format!("{url}: {why}")),
             }
@@ -307,12 +326,14 @@ impl<'a> Lister<'a> {
     }
 
     fn document(&mut self, url: &str, home: &Home) -> Result<Document, String> {
-        fetch::document(&self.handle, &*self.shop.origin, &self.place, url, home).map_err(|error| match error {
-            NotFetched::Unreachable(why) => {
-                self.reached = Reached::No;
-                why
+        fetch::document(&self.handle, &*self.shop.origin, &self.place, url, home, self.until).map_err(|error| {
+            match error {
+                NotFetched::Unreachable(why) => {
+                    self.reached = Reached::No;
+                    why
+                }
+                NotFetched::Other(why) => why,
             }
-            NotFetched::Other(why) => why,
         })
     }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 /// What a route's `prerender` says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub paths: Vec<String>,
     /// A path or a URL in each line.
@@ -40,7 +40,7 @@ pub struct Settings {
 }
 
 /// Paths from a JSON document.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Json {
     pub url: String,
     pub pointer: Pointer,
@@ -48,12 +48,14 @@ pub struct Json {
 }
 
 /// A route with pages to generate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub route: Arc<str>,
     pub settings: Settings,
     /// Whether the route answers 404 for what is on no list (semantics 25).
     pub closed: bool,
+    /// What else decides which pages are the route's, written out: its patterns, and the hosts that are served.
+    pub matching: String,
 }
 
 /// What is to be generated because somebody says so (`larder warm`).
@@ -111,26 +113,32 @@ impl Prerender {
         let mut running = self.plans.lock();
         let mut before = std::mem::take(&mut *running);
         for plan in plans {
-            let kept = before.remove(&plan.route).filter(|(old, _)| format!("{old:?}") == format!("{plan:?}"));
-            let entry = kept.unwrap_or_else(|| {
-                self.shop.current.load().lists.forget(&plan.route);
-                let task = tokio::spawn(keep(self.shop.clone(), plan.clone()));
-                (plan.clone(), task.abort_handle())
-            });
-            if let Some((_, replaced)) = before.remove(&plan.route) {
-                replaced.abort();
-            }
+            let entry = match before.remove(&plan.route) {
+                Some(kept) if kept.0 == plan => kept,
+                replaced => {
+                    self.forget(&plan.route, replaced);
+                    let task = tokio::spawn(keep(self.shop.clone(), plan.clone()));
+                    (plan.clone(), task.abort_handle())
+                }
+            };
             running.insert(plan.route, entry);
         }
-        for (route, (_, gone)) in before {
-            gone.abort();
-            self.shop.current.load().lists.forget(&route);
+        for (route, gone) in before {
+            self.forget(&route, Some(gone));
         }
+    }
+
+    /// What was listed by a plan that is not in force any more, or still is being listed, counts no more.
+    fn forget(&self, route: &Arc<str>, plan: Option<(Plan, AbortHandle)>) {
+        if let Some((_, task)) = plan {
+            task.abort();
+        }
+        self.shop.current.load().lists.forget(route, self.shop.now());
     }
 
     /// A deployment was activated: its pages are generated.
     pub fn activated(&self) {
-        for (plan, _) in self.plans.lock().values().filter(|(plan, _)| plan.settings.on_activate) {
+        for (plan, _) in self.plans.lock().values().filter(|(plan, _)| plan.settings.on_activate || plan.closed) {
             let run = self.shop.runs.begin(Some(&plan.route), Occasion::Activate, self.shop.now());
             let (shop, plan) = (self.shop.clone(), plan.clone());
             tokio::spawn(async move { shop.all(&run, &[plan], Unless::Stored).await });
@@ -226,14 +234,19 @@ impl Shop {
     async fn all(self: &Arc<Self>, run: &Arc<Run>, plans: &[Plan], unless: Unless) -> Reached {
         let mut reached = Reached::Yes;
         for plan in plans {
+            let began = self.now();
             let listing = listing::read(self, plan, run).await;
             if !listing.complete {
                 reached = listing.reached;
             } else if plan.closed {
-                self.current.load().lists.put(&plan.route, listing.listed);
+                self.current.load().lists.put(&plan.route, listing.listed, began);
             }
             // A closed route needs its list whether or not its pages are generated now.
-            let wanted = run.occasion != Occasion::Start || plan.settings.on_start;
+            let wanted = match run.occasion {
+                Occasion::Start => plan.settings.on_start,
+                Occasion::Activate => plan.settings.on_activate,
+                Occasion::Every | Occasion::Order => true,
+            };
             if wanted && run::generate(self, run, listing.pages, plan.settings.concurrency, unless).await == Reached::No
             {
                 reached = Reached::No;
@@ -245,7 +258,9 @@ impl Shop {
 
     /// Generates an order's own paths.
     async fn paths(self: &Arc<Self>, run: &Arc<Run>, paths: &[String], host: Option<&str>) {
-        let pages = listing::given(self, paths, host, run);
+        let (shop, given, host, into) = (self.clone(), paths.to_vec(), host.map(str::to_owned), run.clone());
+        let listed = tokio::task::spawn_blocking(move || listing::given(&shop, &given, host.as_deref(), &into));
+        let Ok(pages) = listed.await else { return };
         run::generate(self, run, pages, CONCURRENCY, Unless::Fresh).await;
     }
 }

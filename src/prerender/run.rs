@@ -272,7 +272,10 @@ pub(super) async fn generate(
         }
     }
     while running.join_next().await.is_some() {}
-    if run.unreachable.load(Ordering::Relaxed) > 0 { Reached::No } else { Reached::Yes }
+    // One page that never comes is that page's trouble.
+    let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
+    let nothing_came = count(&run.stored) + count(&run.left) == 0;
+    if count(&run.unreachable) > 0 && nothing_came { Reached::No } else { Reached::Yes }
 }
 
 async fn one(shop: &Shop, page: &Page, unless: Unless) -> Prerendered {

@@ -10,7 +10,7 @@ use engine::{Answer, Visit};
 use http::StatusCode;
 use parking_lot::Mutex;
 use semantics::policy::Fallback;
-use semantics::{CacheStatus, crawler, page};
+use semantics::{CacheStatus, Timestamp, crawler, page};
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -28,8 +28,9 @@ impl Listed {
         self.pages.insert(self.hash(host, path));
     }
 
+    /// Whether a page is listed, or the page whose data is at this path.
     fn has(&self, host: &str, path: &str) -> bool {
-        self.pages.contains(&self.hash(host, path))
+        page::pages_of(path).iter().any(|page| self.pages.contains(&self.hash(host, page)))
     }
 
     fn hash(&self, host: &str, path: &str) -> u64 {
@@ -39,20 +40,33 @@ impl Listed {
 
 /// The lists of all routes, by their names. They outlive reloads.
 #[derive(Default)]
-pub struct Lists(Mutex<HashMap<Arc<str>, Arc<Listed>>>);
+pub struct Lists(Mutex<HashMap<Arc<str>, List>>);
+
+/// A route's list in force.
+#[derive(Default)]
+struct List {
+    /// One that began to be read earlier is outdated.
+    since: Timestamp,
+    listed: Option<Arc<Listed>>,
+}
 
 impl Lists {
-    pub fn put(&self, route: &Arc<str>, listed: Listed) {
-        self.0.lock().insert(route.clone(), Arc::new(listed));
+    /// Puts a list in force that began to be read at `began`.
+    pub fn put(&self, route: &Arc<str>, listed: Listed, began: Timestamp) {
+        let mut lists = self.0.lock();
+        let list = lists.entry(route.clone()).or_default();
+        if began >= list.since {
+            *list = List { since: began, listed: Some(Arc::new(listed)) };
+        }
     }
 
-    /// Until its list is read again, the route's pages are as if there was none.
-    pub fn forget(&self, route: &str) {
-        self.0.lock().remove(route);
+    /// Until its list is read again, from now on, the route's pages are as if there was none.
+    pub fn forget(&self, route: &Arc<str>, now: Timestamp) {
+        self.0.lock().insert(route.clone(), List { since: now, listed: None });
     }
 
     fn of(&self, route: &str) -> Option<Arc<Listed>> {
-        self.0.lock().get(route).cloned()
+        self.0.lock().get(route)?.listed.clone()
     }
 }
 
@@ -128,11 +142,14 @@ impl Site {
 /// Crawlers would index the shell, and a script that asks for a page's data cannot show it.
 fn takes_a_shell(visit: &Visit<'_>, shell: &str) -> bool {
     let request = visit.request;
-    let data = visit.facts.rsc || visit.facts.keyed_group;
+    let data = visit.facts.rsc || visit.facts.keyed_group || page::pages_of(request.path).len() > 1;
     let crawler = request.field("user-agent").is_some_and(crawler::is_crawler);
     let itself = request.path == shell.split('?').next().unwrap_or(shell);
     !data && !crawler && !itself && visit.facts.range.is_none() && !visit.facts.only_if_cached
 }
+
+/// A shell, in bytes: it is held as a whole.
+const SHELL_AT_MOST: usize = 4 << 20;
 
 /// An answer, when all of it is there.
 async fn whole(answer: Answer) -> Option<Shell> {
@@ -146,6 +163,9 @@ async fn whole(answer: Answer) -> Option<Shell> {
             let mut body = BytesMut::new();
             while let Some(chunk) = watcher.chunk().await.ok()? {
                 body.extend_from_slice(&chunk);
+                if body.len() > SHELL_AT_MOST {
+                    return None;
+                }
             }
             Some(Shell { head: opened.head.clone(), body: body.freeze() })
         }

@@ -1,6 +1,7 @@
 //! A look at the cache from the side, as a visit would find it: for operators, and for what an unsafe method leaves behind.
 
 use super::site::Site;
+use engine::invalidate::{Invalidation, NotKept};
 use engine::{Answer, Failed, Prerendered, Regenerated, Route, Step, Unless, Visit, keyed_query};
 use semantics::{Facts, Field, Forward, Method, Request, Scheme, decision};
 use std::borrow::Cow;
@@ -107,9 +108,25 @@ impl Site {
         }
         let done = self.engine.prerender(&looked.visit(), unless).await;
         if self.hosts.sites.is_empty() && matches!(done, Prerendered::Stored { .. }) {
-            self.shared.note();
+            self.shared.note(&looked.route.name);
         }
         done
+    }
+
+    /// Invalidates, and returns the epoch. Without `hosts` pages that are stored for every host are those of each.
+    ///
+    /// # Errors
+    /// It could not be kept, and nothing was invalidated.
+    pub fn invalidate(&self, all: &[Invalidation]) -> Result<u64, NotKept> {
+        let mut all = all.to_vec();
+        if self.hosts.sites.is_empty() && self.shared.any() {
+            let named: Vec<Invalidation> = all.iter().filter(|one| one.host.is_some()).cloned().collect();
+            for authority in &self.hosts.authorities {
+                let for_all = |one: &Invalidation| Invalidation { host: Some(authority.clone()), ..one.clone() };
+                all.extend(named.iter().map(for_all));
+            }
+        }
+        self.engine.invalidate(&all)
     }
 
     /// Whether visitors ask for this host, without `hosts`.

@@ -28,7 +28,7 @@ pub(super) fn answer(site: &Arc<Site>, peer: IpAddr, request: &Request<'_>) -> O
         host: Some(request.host.to_owned()),
         mode: if soft { Mode::Soft } else { Mode::Hard },
     };
-    match site.engine.invalidate(&[one]) {
+    match site.invalidate(&[one]) {
         Ok(epoch) => {
             let what = format!("Purged, epoch {epoch}.");
             Own::new(StatusCode::OK, what, "The next visit has it rendered anew.", "purged")

@@ -126,7 +126,7 @@ async fn wait(
             if !listed && !site.known_hosts.admit(request.host, incoming.started) {
                 return Waited::Pass(Forward::Bypass, None);
             }
-            match stored_for_all(site, visit).await {
+            match stored_for_all(site, visit) {
                 Some(answer) => answer,
                 None => match site.instead(visit).await {
                     Instead::Wait => site.engine.answer(visit).await,
@@ -160,13 +160,10 @@ async fn wait(
 
 /// Without `hosts`, what was generated before anybody asked is stored under the origin's own name, and answers every host
 /// that has no page of its own (semantics 43).
-async fn stored_for_all(site: &Site, visit: &Visit<'_>) -> Option<Answer> {
+fn stored_for_all(site: &Site, visit: &Visit<'_>) -> Option<Answer> {
     let authority = site.hosts.authority(visit.route.origin);
-    if !site.hosts.sites.is_empty()
-        || !site.shared.any()
-        || visit.request.host == authority
-        || site.engine.is_stored(visit)
-    {
+    let shared = site.hosts.sites.is_empty() && site.shared.has(&visit.route.name);
+    if !shared || visit.request.host == authority || site.engine.is_stored(visit) {
         return None;
     }
     let request = Request { host: authority, ..*visit.request };
@@ -174,10 +171,9 @@ async fn stored_for_all(site: &Site, visit: &Visit<'_>) -> Option<Answer> {
     let hash = site.engine.key(&request, visit.facts, &visit.route.policy, visit.query, &mut key);
     let shared = Visit { request: &request, key: &key, hash, ..*visit };
     match site.engine.begin(&shared, site.engine.clock.now()) {
-        Step::Serve(served) => Some(Answer::Served(served)),
-        Step::Pass(why) => Some(Answer::Pass(why, None)),
-        Step::Wait if site.engine.is_stored(&shared) => Some(site.engine.answer(&shared).await),
-        Step::Wait | Step::Unsatisfiable => None,
+        // A page alone: a redirect to the public name, say, is only for who did not ask for that.
+        Step::Serve(served) if served.response.head.status() == StatusCode::OK => Some(Answer::Served(served)),
+        _ => None,
     }
 }
 

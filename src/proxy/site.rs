@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use engine::{Engine, Probe, Route};
 use parking_lot::Mutex;
 use semantics::{Forward, Scheme, Timestamp};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,17 +83,26 @@ impl KnownHosts {
     }
 }
 
-/// Whether pages are stored for every host: without `hosts`, those that were generated before anybody asked (semantics 43).
+/// The routes with pages that are stored for every host: without `hosts`, those that were generated before anybody asked
+/// (semantics 43).
 #[derive(Default)]
-pub struct Shared(AtomicBool);
+pub struct Shared {
+    any: AtomicBool,
+    routes: Mutex<HashSet<Arc<str>>>,
+}
 
 impl Shared {
-    pub(super) fn note(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    pub(super) fn note(&self, route: &Arc<str>) {
+        self.routes.lock().insert(route.clone());
+        self.any.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.any.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has(&self, route: &str) -> bool {
+        self.any() && self.routes.lock().contains(route)
     }
 }
 

@@ -2,7 +2,7 @@
 //! (semantics 25 and 26).
 
 use crate::dsl::{Crowd, Edge, Origin, Reply, until};
-use crate::prerender::{HEAD, blog, posts, prerendered};
+use crate::prerender::{HEAD, blog, ended, posts, prerendered};
 
 const GOOGLEBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
@@ -62,6 +62,45 @@ async fn a_list_that_cannot_be_read_leaves_the_last_one_in_force() {
     origin.asked("/sitemap.xml", 3).await;
     edge.get("/blog/a").await.is("post a");
     edge.get("/blog/b").await.status(404);
+}
+
+#[tokio::test]
+async fn a_list_of_hosts_that_nobody_knows_closes_no_route() {
+    let origin = blog().await;
+    let foreign = "<urlset><url><loc>https://www.unknown.test/blog/a</loc></url></urlset>";
+    origin.answers("/sitemap.xml", Reply::ok(foreign));
+    let head = HEAD.replace("hosts: [[site.test, www.site.test]]\n", "");
+    let edge = Edge::with_config(&origin, &closed("sitemap: /sitemap.xml").replace(HEAD, &head)).await;
+    let report = ended(&edge).await;
+    assert!(report["problems"].to_string().contains("the list does not close the route"), "{report:#}");
+    edge.get("/blog/a").await.is("post a");
+}
+
+#[tokio::test]
+async fn the_data_of_a_listed_page_is_listed_with_it() {
+    let origin = blog().await;
+    let yaml = closed("paths: [/blog/a]").replace("/blog/{slug}", "/blog/**");
+    let edge = Edge::with_config(&origin, &yaml).await;
+    prerendered(&edge, 1.0).await;
+    for data in ["/blog/a/_payload.json", "/blog/a/__data.json", "/blog/a.rsc"] {
+        edge.get(data).await.status(200);
+    }
+    edge.get("/blog/b/_payload.json").await.status(404);
+}
+
+#[tokio::test]
+async fn a_reload_that_changes_the_list_or_the_hosts_has_it_read_again() {
+    let origin = blog().await;
+    let edge = Edge::with_config(&origin, &closed("paths: [/blog/a]")).await;
+    prerendered(&edge, 1.0).await;
+    edge.get("/blog/b").await.status(404);
+    let wider = closed("paths: [/blog/a, /blog/b]").replace("hosts: [[site.test", "hosts: [[other.test], [site.test");
+    edge.rewrite(&origin, &wider);
+    edge.larder.signal("HUP");
+    edge.until_is("/blog/b", "post b").await;
+    edge.get("/blog/a").host("other.test").await.is("post a");
+    edge.first("/blog/c", "the new list closes the route", |answer| answer.code == 404).await;
+    edge.get("/blog/a").await.is("post a");
 }
 
 #[tokio::test]

@@ -143,6 +143,33 @@ async fn without_hosts_a_stale_page_for_all_is_renewed_for_all() {
 }
 
 #[tokio::test]
+async fn without_hosts_a_redirect_to_the_public_name_is_not_for_who_came_by_it() {
+    let origin = Origin::start().await;
+    origin.dynamic("/blog/a", |seen| match seen.field("host").as_deref() {
+        Some("www.site.test") => Reply::ok("the page"),
+        _ => Reply::ok("").status(308).header("Location", "http://www.site.test/blog/a"),
+    });
+    let head = HEAD.replace("hosts: [[site.test, www.site.test]]\n", "");
+    let edge = Edge::with_config(&origin, &posts(&head, "paths: [/blog/a]")).await;
+    prerendered(&edge, 1.0).await;
+    edge.get("/blog/a").host("www.site.test").await.status(200).is("the page");
+}
+
+#[tokio::test]
+async fn without_hosts_what_is_invalidated_for_one_host_is_invalidated_for_all() {
+    let origin = Origin::start().await;
+    origin.each("/blog/a", |n| Reply::ok(format!("render {n}")));
+    let head = HEAD.replace("hosts: [[site.test, www.site.test]]\n", "");
+    let edge = Edge::with_config(&origin, &posts(&head, "paths: [/blog/a]")).await;
+    prerendered(&edge, 1.0).await;
+    edge.get("/blog/a").host("www.site.test").await.is("render 1");
+    let body = r#"{"paths": ["/blog/a"], "host": "www.site.test", "hard": true}"#;
+    let call = crate::dsl::Request::new(edge.admin, "POST", "/v1/revalidate").host(&edge.admin.to_string());
+    call.header("Authorization", TOKEN).body(body).await.status(200);
+    edge.get("/blog/a").host("www.site.test").await.is("render 2");
+}
+
+#[tokio::test]
 async fn a_reload_generates_what_is_new_and_leaves_what_stays() {
     let origin = blog().await;
     let edge = Edge::with_config(&origin, &posts(HEAD, "paths: [/blog/a]")).await;

@@ -16,6 +16,7 @@ use std::collections::BinaryHeap;
 use std::sync::atomic::{self, AtomicBool};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// At most so many regenerations are planned; further pages become stale as any other.
 const PLANNED_AT_MOST: usize = 100_000;
@@ -30,6 +31,8 @@ pub(crate) struct Ahead {
     plans: Mutex<BinaryHeap<Plan>>,
     /// Whether a task sees to them.
     attended: AtomicBool,
+    /// Wakes it for a plan that is due before the others.
+    news: Notify,
 }
 
 /// A regeneration to come. Ordered so that the next one is the greatest.
@@ -71,14 +74,20 @@ impl Engine {
         let plan = Plan { due, hash, response: Arc::downgrade(response), route: route.clone() };
         let mut plans = self.ahead.plans.lock();
         if plans.len() >= PLANNED_AT_MOST {
-            return;
+            // Versions that were replaced meanwhile need no plan any more.
+            plans.retain(|plan| plan.response.strong_count() > 0);
+            if plans.len() >= PLANNED_AT_MOST * 9 / 10 {
+                return;
+            }
         }
         let next = plans.peek().is_none_or(|first| due < first.due);
         plans.push(plan);
         drop(plans);
-        // A task that sleeps for longer would come too late: another takes over, and the first finds nothing to do.
-        if !self.ahead.attended.swap(true, atomic::Ordering::AcqRel) || next {
-            tokio::spawn(attend(self.clone(), due));
+        if next {
+            self.ahead.news.notify_one();
+        }
+        if !self.ahead.attended.swap(true, atomic::Ordering::AcqRel) {
+            tokio::spawn(attend(self.clone()));
         }
     }
 
@@ -156,13 +165,12 @@ fn due(windows: &Windows, rendered_in: Duration, hash: KeyHash) -> Timestamp {
 }
 
 /// Starts what is due, when it is due, until nothing is planned any more.
-async fn attend(engine: Arc<Engine>, first: Timestamp) {
-    let mut due = first;
-    loop {
-        tokio::time::sleep(due.since(engine.clock.now()).max(NAP)).await;
-        match engine.start_planned(engine.clock.now()) {
-            Some(next) => due = next,
-            None => return,
+async fn attend(engine: Arc<Engine>) {
+    while let Some(next) = engine.start_planned(engine.clock.now()) {
+        let wait = next.since(engine.clock.now()).max(NAP);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = engine.ahead.news.notified() => {}
         }
     }
 }

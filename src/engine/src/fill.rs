@@ -42,6 +42,8 @@ pub(crate) struct Job {
     /// Whether the stored response's right to regenerate is held.
     claimed: bool,
     cause: Cause,
+    /// Whether it ran into a storm of 404, once that was asked.
+    stormy: Option<bool>,
     /// Whether the first answer was stale by its own word.
     asked_again: bool,
     /// The epoch in which the last fetch began.
@@ -128,7 +130,9 @@ impl Job {
             (None, _) => false,
         };
         let cause = if invalidated && cause != Cause::Operator { Cause::Invalidated } else { cause };
-        if let (Cause::Invalidated | Cause::Operator, Some(secret)) = (cause, &visit.route.policy.draft_secret) {
+        // The first origin is the framework's: nobody else learns its secret.
+        let ordered = matches!(cause, Cause::Invalidated | Cause::Operator) && request.origin == 0;
+        if let (true, Some(secret)) = (ordered, &visit.route.policy.draft_secret) {
             canonical::make_on_demand(&mut request, secret);
         }
         Job {
@@ -143,6 +147,7 @@ impl Job {
             stored,
             claimed,
             cause,
+            stormy: None,
             asked_again: false,
             began: engine.journal.epoch(),
         }
@@ -169,6 +174,7 @@ impl Job {
         let limits = &engine.origins[self.request.origin];
         let pass = match self.place_at_the_origin(limits).await {
             Ok(pass) => pass,
+            Err(_) if self.cause == Cause::Ahead => return self.leave(),
             Err(why) => return self.shed(why),
         };
         // Only now: waiting for a place is not part of the render.
@@ -210,18 +216,28 @@ impl Job {
     /// his turn comes, or until somebody asks for the page.
     async fn place_at_the_origin(&self, limits: &OriginLimits) -> Result<Pass, &'static str> {
         let full = "too many requests are waiting for the origin";
+        let mut gate = if self.request.kind == Kind::Refresh { &limits.refreshes } else { &limits.renders };
         if self.line() == Line::Unasked {
             tokio::select! {
                 pass = limits.refreshes.enter(Line::Unasked) => return pass.ok_or(full),
                 () = self.lead.wanted() => {}
+                // Stale meanwhile, and nobody else may regenerate it: its turn has come as that of any other page.
+                () = tokio::time::sleep(self.fresh_for()) => gate = &limits.refreshes,
             }
         }
-        let gate = if self.request.kind == Kind::Refresh { &limits.refreshes } else { &limits.renders };
         let deadline = Instant::now() + limits.settings.total;
         match timeout_at(deadline, gate.enter(Line::Asked)).await {
             Ok(pass) => pass.ok_or(full),
             Err(_) => Err("no place at the origin became free in time"),
         }
+    }
+
+    /// How long what is stored stays fresh, and a moment more for who comes before it.
+    fn fresh_for(&self) -> Duration {
+        const A_MOMENT: Duration = Duration::from_secs(10);
+        const LONG: Duration = Duration::from_secs(365 * 86_400);
+        let left = |stored: &Arc<StoredResponse>| stored.windows.fresh_until.since(self.engine.clock.now());
+        self.stored.as_ref().map_or(LONG, |stored| (left(stored) + A_MOMENT).min(LONG))
     }
 
     fn line(&self) -> Line {

@@ -76,7 +76,7 @@ impl Gate {
                 drop(state);
                 return Some(self.0.pass());
             }
-            let waiting = self.0.queue_up()?;
+            let waiting = self.0.queue_up(line)?;
             let (sender, place) = oneshot::channel();
             let waiters = &mut state.lines[line as usize];
             if waiters.len() > 2 * self.0.settings.queue {
@@ -97,8 +97,13 @@ impl Shared {
         Pass(Some(self.clone()))
     }
 
-    fn queue_up(&self) -> Option<Waiting<'_>> {
-        let room = |n: usize| (n < self.settings.queue).then_some(n + 1);
+    fn queue_up(&self, line: Line) -> Option<Waiting<'_>> {
+        // Who is not asked for leaves half of the room to who is.
+        let most = match line {
+            Line::Asked => self.settings.queue,
+            Line::Unasked => self.settings.queue.div_ceil(2),
+        };
+        let room = |n: usize| (n < most).then_some(n + 1);
         self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
         self.waiting.inc();
         Some(Waiting(self))
@@ -185,7 +190,7 @@ mod tests {
         {
             let mut waits = pin!(gate.enter(Line::Asked));
             assert!(!is_ready(&mut waits));
-            assert!(matches!(poll(&mut pin!(gate.enter(Line::Unasked))), Poll::Ready(None)));
+            assert!(matches!(poll(&mut pin!(gate.enter(Line::Asked))), Poll::Ready(None)));
         }
         assert!(matches!(poll(&mut pin!(gate.enter(Line::Unasked))), Poll::Pending));
     }

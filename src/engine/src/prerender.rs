@@ -56,7 +56,14 @@ impl Engine {
                 _ => {}
             }
             let (mut watcher, lead) = self.flights.join_or_lead(selected.hash);
+            let ours = lead.is_some();
             if let Some(lead) = lead {
+                // Between the look-up and the claim another fill may have landed: look again.
+                let again = self.select(visit);
+                let there = |s: &Selected| s.stored.as_ref().map(Arc::as_ptr);
+                if again.hash != selected.hash || there(&again) != there(&selected) {
+                    continue;
+                }
                 self.spawn_ordered(visit, &selected, lead, Kind::Prerender, Cause::Prerender);
             }
             match watcher.landing().await {
@@ -65,7 +72,11 @@ impl Engine {
                 }
                 Some(Landing::Failed(failed)) => return Prerendered::Failed(failed),
                 Some(Landing::NotStorable(reason)) => return Prerendered::NotStored(reason.as_str()),
-                Some(Landing::Unstored(_)) => return Prerendered::NotStored(NotStorable::Guard.as_str()),
+                Some(Landing::Unstored(_)) if ours => {
+                    return Prerendered::NotStored(NotStorable::Guard.as_str());
+                }
+                // Too few had asked for it, when a visitor did.
+                Some(Landing::Unstored(_)) => {}
                 None | Some(Landing::Delivered) => return Prerendered::NotStored("too-large or not cacheable"),
                 Some(Landing::Abandoned) => {}
             }
@@ -92,8 +103,11 @@ impl Engine {
 
     /// Starts the fill of a page that a visitor asked for, and does not wait for it.
     pub fn start(self: &Arc<Self>, visit: &Visit<'_>) {
+        self.admission.note(visit.hash, self.clock.now());
+        let Some(lead) = self.flights.lead(self.select(visit).hash) else { return };
+        // Between the look-up and the claim another fill may have landed.
         let selected = self.select(visit);
-        if let (None, Some(lead)) = (&selected.stored, self.flights.lead(selected.hash)) {
+        if selected.stored.is_none() {
             self.spawn_ordered(visit, &selected, lead, Kind::Fill, Cause::Miss);
         }
     }

@@ -83,6 +83,14 @@ impl Job {
         }
     }
 
+    /// A refresh ahead of its time that finds no place is none: the page is fresh, and becomes stale as any other.
+    pub(super) fn leave(mut self) {
+        if let (Some(stored), true) = (&self.stored, self.claimed) {
+            stored.regeneration.release(self.engine.clock.now());
+        }
+        self.lead.land(Landing::Abandoned);
+    }
+
     /// What is stored stays, and is no worse for it.
     pub(super) fn over_budget(mut self, wait: Duration) {
         let now = self.engine.clock.now();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 impl Job {
-    pub(super) fn settle(&self, response: &OriginResponse, times: &Times) -> Settlement {
+    pub(super) fn settle(&mut self, response: &OriginResponse, times: &Times) -> Settlement {
         let stored = self
             .stored
             .as_deref()
@@ -26,6 +26,13 @@ impl Job {
             length: response.length,
         };
         let settlement = settle(stored, &answer, &self.route.policy, times, &self.request.url());
+        let goes = matches!(
+            settlement,
+            Settlement::Store { .. } | Settlement::Drop(_) | Settlement::Fail(Failure::Uncacheable(_))
+        );
+        if goes && self.is_in_a_storm(response.status, times.responded) {
+            return Settlement::Fail(Failure::NotFoundStorm(response.status.as_u16()));
+        }
         match settlement {
             Settlement::Store { .. } if self.swaps_components(response) => {
                 self.refuse(NotStorable::ComponentWithoutRsc)
@@ -38,18 +45,16 @@ impl Job {
                 Settlement::Drop(reason)
             }
             Settlement::Store { .. } if self.too_large(response.length) => self.refuse(NotStorable::TooLarge),
-            Settlement::Store { .. } if self.is_in_a_storm(response.status, times.responded) => {
-                Settlement::Fail(Failure::NotFoundStorm(response.status.as_u16()))
-            }
             other => other,
         }
     }
 
     /// Whether a page that is stored seems to be gone because everything does (semantics 30).
-    fn is_in_a_storm(&self, status: StatusCode, now: Timestamp) -> bool {
+    fn is_in_a_storm(&mut self, status: StatusCode, now: Timestamp) -> bool {
         let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
         let was_there = self.stored.as_ref().is_some_and(|stored| stored.head.status() == StatusCode::OK);
-        gone && was_there && self.route.storm.refuses(now)
+        // Once a fill, however often it asks.
+        gone && was_there && *self.stormy.get_or_insert_with(|| self.route.storm.refuses(now))
     }
 
     /// Not stored after all: a failure where something is stored, else the leader's.

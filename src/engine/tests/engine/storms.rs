@@ -75,3 +75,31 @@ async fn after_the_storm_pages_heal_and_404_counts_again() {
     revisit(&world, 1).await;
     assert_eq!(world.visit("/isr/0", &[]).await.status, 404);
 }
+
+/// Next.js says `private, no-store` of its own 404.
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_404_that_may_not_be_stored_takes_no_page_either() {
+    for route in ["/isr", ""] {
+        let world = World::new();
+        for n in 0..30 {
+            let path = format!("{route}/{n}");
+            world.origin.on(&path, page("good").cache_control("s-maxage=10, stale-while-revalidate=3600"));
+            world.visit(&path, &[]).await.is("good");
+        }
+        world.advance(secs(71)).await;
+        let no_page = answer(404, &[], "no backend").cache_control("private, no-store");
+        (0..30).for_each(|n| world.origin.on(&format!("{route}/{n}"), no_page.clone()));
+        for _ in 0..3 {
+            for n in 0..30 {
+                world.visit(&format!("{route}/{n}"), &[]).await;
+                world.quiet().await;
+            }
+            world.advance(secs(31)).await;
+        }
+        let mut good = 0;
+        for n in 0..30 {
+            good += usize::from(world.visit(&format!("{route}/{n}"), &[]).await.body == "good");
+        }
+        assert!(good >= 21, "{route}: {good}");
+    }
+}
