@@ -198,11 +198,11 @@ function read(file) {
   return existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined;
 }
 
-/** An application's server, on one port for all its lives. `command` gives the arguments for Node.js and its options. */
+/** An application's server, on one port for all its lives: a free one, or `port`. `command` gives the arguments for Node.js and its options. */
 export class Server {
-  static async start(command, alive) {
+  static async start(command, alive, port) {
     const server = new Server();
-    Object.assign(server, { command, alive, port: await freePort() });
+    Object.assign(server, { command, alive, port: port ?? await freePort() });
     server.url = `http://127.0.0.1:${server.port}`;
     await server.restart();
     return server;
@@ -240,7 +240,7 @@ export class Larder {
     larder.listen = `127.0.0.1:${await freePort()}`;
     larder.admin = `127.0.0.1:${await freePort()}`;
     larder.agent = new http.Agent({ keepAlive: true });
-    larder.child = new Child(larderBinary(), args(larder));
+    larder.child = new Child(larderBinary(), await args(larder));
     await larder.child.answering(`http://${larder.admin}/readyz`, 30_000);
     return larder;
   }

@@ -1,3 +1,4 @@
+import { draftMode } from 'next/headers';
 import { notFound } from 'next/navigation';
 import Link from 'next/link';
 import { isBroken, renderMarker, sleep } from '../../../lib/render';
@@ -18,6 +19,7 @@ export default async function Post({ params }) {
     <article>
       <h1>{slug}</h1>
       <p id="render">{renderMarker(slug)}</p>
+      <p id="version">{(await draftMode()).isEnabled ? 'version:draft' : 'version:published'}</p>
       <Link href="/blog/world">next post</Link>
     </article>
   );
