@@ -17,6 +17,12 @@ class Answer:
     body: bytes
     at: float           # when the last byte came, time.monotonic()
 
+    def field(self, name):
+        """A field's value in lower case, or nothing; `name` is lower case, too."""
+        head, name = self.head.lower(), f"\r\n{name}:".encode()
+        at = head.find(name)
+        return "" if at < 0 else head[at + len(name): head.index(b"\r\n", at + 2)].decode("latin-1").strip()
+
     def fault(self, path):
         """What is wrong with this answer for a page of the origin, or None."""
         if self.status != 200:
@@ -147,16 +153,19 @@ class Tally:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
 
 
-async def crowd(port, paths, connections=64, patience=5.0, limit=120.0):
-    """Asks for each path once over keep-alive connections, as fast as they answer.
+async def crowd(port, paths, connections=64, patience=5.0, limit=120.0, seen=None, turn=None):
+    """Asks for each path once over keep-alive connections, as fast as they answer, or when it is their `turn`.
 
-    An answer that takes longer than `patience` is a fault; after `limit` seconds the rest is not sent.
+    An answer that takes longer than `patience` is a fault; after `limit` seconds, or a turn that is over, the rest is
+    not sent. `seen(path, answer)` gets every answer, the faulty ones included.
     """
     tally, clients, queue = Tally(), [None] * connections, collections.deque(paths)
     start = time.monotonic()
 
     async def visitor(slot):
         while queue and time.monotonic() - start < limit:
+            if turn is not None and not (await turn() and queue):
+                return
             path = queue.popleft()
             try:
                 client = clients[slot]
@@ -166,6 +175,8 @@ async def crowd(port, paths, connections=64, patience=5.0, limit=120.0):
             except (OSError, asyncio.TimeoutError) as error:
                 tally.faults[str(error) or type(error).__name__] += 1
                 continue
+            if seen is not None:
+                seen(path, answer)
             if fault := answer.fault(path):
                 tally.faults[fault] += 1
             else:

@@ -65,8 +65,8 @@ def free_port():
 
 
 @contextlib.contextmanager
-def directory():
-    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+def directory(in_memory=True):
+    parent = "/dev/shm" if in_memory and os.access("/dev/shm", os.W_OK) else None
     path = pathlib.Path(tempfile.mkdtemp(prefix="larder-compare-", dir=parent))
     try:
         yield path
@@ -107,6 +107,17 @@ def wait_until(ready, child, what, log):
         time.sleep(0.05)
     tail = log.read_text(errors="replace")[-2000:]
     raise Failed(f"{what} did not start (exit code {child.poll()}); its log ends:\n{tail}")
+
+
+@contextlib.contextmanager
+def on_load_core():
+    """Keeps this process, and what it starts without a core of its own, off the server's core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {LOAD_CORE})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 # --- what a process costs --------------------------------------------------------------------

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """A small, fast HTTP/1.1 origin that can fall sick on command.
 
-Pages: /page10k (10 KiB), /p/<n> and /swr/<n> (2 KiB), /slow/<ms>/<id> (10 KiB after ms), /tagged/<n> (256 bytes,
-Cache-Tag: all).
-Control, on its own port in every mode (and on the main one, unless it refuses):
-/__counts, /__reset, /__mode?m=ok|refuse|hang|503|500|reset|truncate|garbage.
+Pages: /page10k (10 KiB), /p/<n> and /swr/<n> (2 KiB), /slow/<ms>/<id> (10 KiB after ms), /render/<bytes>/<ms>/<id>,
+/tagged/<n> (256 bytes, Cache-Tag: all).
+Control, on its own port in every mode (and on the main one, unless it refuses): /__counts of each path, /__load (how
+many requests, how many at once at most), /__times of all requests, /__reset,
+/__mode?m=ok|refuse|hang|503|500|reset|truncate|garbage.
 
 Prints {"port": .., "control": ..} when ready. Ends with its standard input, so it never outlives
 the script that started it. Request bodies are not read: this origin is for GET and HEAD.
 """
 import argparse
+import array
 import asyncio
 import collections
 import email.utils
@@ -29,6 +31,8 @@ SHORT = "s-maxage=1, stale-while-revalidate=31536000"
 TAG = "all"
 HEAD_LIMIT = 64 * 1024
 DELAY_LIMIT_MS = 60_000
+BYTES = range(512, 2**20)
+TIMES_LIMIT = 5_000_000
 GARBAGE = b"\x16\x03\x01\x00\xff\x00 this is not HTTP \xfe\xff\r\n\r\n" + bytes(range(256))
 
 
@@ -45,6 +49,8 @@ def kind_of(path):
         return 2048, SHORT, 0
     if len(part) == 4 and part[1] == "slow" and part[2].isdecimal():
         return 10240, LONG, min(int(part[2]), DELAY_LIMIT_MS)
+    if len(part) == 5 and part[1] == "render" and (part[2] + part[3]).isdecimal() and int(part[2]) in BYTES:
+        return int(part[2]), LONG, min(int(part[3]), DELAY_LIMIT_MS)
     return None
 
 
@@ -67,10 +73,13 @@ class Origin:
         self.port = 0
         self.server = None
         self.connections = set()
+        self.under_way = 0
         self.reset()
 
     def reset(self):
         self.counts = collections.Counter()
+        self.times = array.array("d")       # of the requests, in their order
+        self.peak = self.under_way
         self.accepted = 0
         self.first_answer = self.last_answer = None
 
@@ -93,6 +102,16 @@ class Origin:
         return {**self.counts, "total": self.counts.total(), "connections": self.accepted,
                 "mode": self.mode, "first_answer": self.first_answer, "last_answer": self.last_answer}
 
+    def load(self):
+        return {"requests": len(self.times), "under_way": self.under_way, "peak": self.peak}
+
+    def asked(self, path):
+        self.counts[path] += 1
+        if len(self.times) < TIMES_LIMIT:
+            self.times.append(time.monotonic())
+        self.under_way += 1
+        self.peak = max(self.peak, self.under_way)
+
     def answered(self):
         self.last_answer = time.monotonic()
         self.first_answer = self.first_answer or self.last_answer
@@ -111,6 +130,7 @@ class Connection(asyncio.Protocol):
         self.origin = origin
         self.control = control
         self.buffer = b""
+        self.under_way = 0          # requests on this connection without an answer
 
     def connection_made(self, transport):
         self.transport = transport
@@ -120,6 +140,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _cause):
         self.origin.connections.discard(self)
+        self.origin.under_way -= self.under_way
 
     def data_received(self, data):
         self.buffer += data
@@ -138,7 +159,8 @@ class Connection(asyncio.Protocol):
         if url.path.startswith("/__"):
             self.task = asyncio.ensure_future(self.command(url))  # kept, or it may be collected
             return
-        self.origin.counts[url.path] += 1
+        self.origin.asked(url.path)
+        self.under_way += 1
         kind = kind_of(url.path)
         delay = kind[2] if kind else 0
         if delay:
@@ -152,6 +174,8 @@ class Connection(asyncio.Protocol):
         mode, head_only = self.origin.mode, method == "HEAD"
         if mode == "hang":
             return
+        self.under_way -= 1
+        self.origin.under_way -= 1
         self.origin.answered()
         if mode == "reset":
             linger = struct.pack("ii", 1, 0)
@@ -181,6 +205,10 @@ class Connection(asyncio.Protocol):
         status, answer = "200 OK", None
         if url.path == "/__counts":
             answer = self.origin.report()
+        elif url.path == "/__load":
+            answer = self.origin.load()
+        elif url.path == "/__times":
+            answer = self.origin.times.tolist()
         elif url.path == "/__reset":
             self.origin.reset()
         elif url.path == "/__mode":

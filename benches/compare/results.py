@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """All comparisons, one after the other, in interleaved rounds: writes benches/RESULTS.md as ratios.
 
-In each round every server has its turn, and who begins changes with the round. All of it takes about 40 minutes of a
-quiet machine. With fewer sections or rounds it only prints, unless --output names a file.
+In each round every server has its turn, and who begins changes with the round. All of it takes about 65 minutes of a
+quiet machine. With fewer sections or rounds it only prints, unless --output names a file, or --update has the sections
+replaced in it (or added to it), with a line that says when and by what.
 """
 import argparse
 import collections
@@ -16,8 +17,11 @@ import shlex
 import subprocess
 import sys
 
+import crawl
+import due
 import herd
 import hit
+import idle
 import invalidate
 import memory
 import scrape
@@ -27,6 +31,7 @@ from servers import APP, APP_PAGE, LOGGED_NGINX, SERVERS, larder_command, larder
 
 RESULTS = HERE.parent / "RESULTS.md"
 ROUNDS = 5                  # at least, for a file that is kept
+LONG_ROUNDS = 3             # at most, of the sections whose rounds take minutes
 CONNECTIONS = 64
 RENDERS = (0.2, 7.0)        # seconds
 FAILING = 200               # clients on a cold 500
@@ -158,6 +163,60 @@ def scrapes():
             + scrape.table(scrape.compare(settings), SCRAPERS))
 
 
+def idles():
+    settings, seen = settings_of(idle), collections.defaultdict(list)
+    with idle.built_app() as app:
+        for number in range(rounds_of_minutes()):
+            for title, one in idle.scenes(rotated(settings.cases, number), settings, app).items():
+                seen[title].append(one)
+    lines = []
+    for title in settings.cases:
+        scenes = seen[title]
+        cells = [spread([getattr(one, part) for one in scenes], form) for part, form in (
+            ("fresh", WHOLE), ("oldest", "{:.1f}"), ("asked", WHOLE), ("renders", WHOLE), ("per_render", "{:.2f}"))]
+        never = sum(one.first is None for one in scenes)
+        first = spread([one.first for one in scenes if one.first], WHOLE) if never < len(scenes) else "-"
+        first += f", never in {never} of {len(scenes)} rounds" if 0 < never < len(scenes) else ""
+        lines.append([title, first, *cells[:-1], "-" if idle.CASES[title][0] is None else cells[-1]])
+    return (f"A page of [the Next.js app of the tests](../tests/nextjs/app) with `revalidate = {idle.WINDOW}`, served "
+            f"by `next start`, is not visited for {settings.idle} s and then {settings.visits} times, once a second. "
+            f"It says when it was rendered, and is fresh for {idle.WINDOW} s from then. `next start` answers the first "
+            "request after a pause with its old page. Each server has a `next start` of its own behind it, or two; "
+            f"none is held on a core. {rounds_of_minutes()} rounds.\n\n" + markdown(idle.TITLES, lines))
+
+
+def crawls():
+    settings, seen = settings_of(crawl), collections.defaultdict(list)
+    for number in range(rounds_of_minutes()):
+        for variant in rotated(settings.variants, number):
+            seen[variant].append(crawl.scene(variant, settings))
+    lines = [[f"`{variant}`" if crawl.VARIANTS[variant] else variant, *cells_of(crawl.COLUMNS, seen[variant])]
+             for variant in settings.variants]
+    return (f"A crawler asks for {settings.crawled:,} pages of {crawl.PAGE_BYTES} bytes, each once, over "
+            f"{settings.connections} connections; {settings.hot:,} other pages of the same route are visited meanwhile "
+            f"({settings.draw}), once for every {settings.pace} of the crawler's. A render takes {crawl.RENDER_MS} ms, "
+            f"the store has {crawl.STORE_MIB} MiB, `renders.max_concurrent` is {crawl.CAP}. "
+            f"{rounds_of_minutes()} rounds.\n\n"
+            + markdown(["route", *crawl.COLUMNS], lines))
+
+
+def dues():
+    settings = settings_of(due)
+    seen = [(due.touched(settings), due.ahead(settings)) for _ in range(rounds_of_minutes())]
+    text = (f"{settings.entries:,} pages of {due.PAGE_BYTES} bytes are stored one after the other with "
+            f"`revalidate: {settings.window}s`; a render takes {due.RENDER_MS} ms, `refreshes.max_concurrent` is "
+            f"{due.CAP}. {rounds_of_minutes()} rounds.")
+    for title, columns, scenes in zip(due.TITLES, (due.TOUCHED_COLUMNS, due.AHEAD_COLUMNS), zip(*seen)):
+        text += f"\n\n### {title}\n\n{markdown(list(columns), [cells_of(columns, scenes, settings.entries)])}"
+    return text
+
+
+def cells_of(columns, scenes, *more):
+    if None in scenes:
+        return ["not available in this version", *[""] * (len(columns) - 1)]
+    return [spread([of(one, *more) for one in scenes]) for of in columns.values()]
+
+
 SECTIONS = {
     "hits": ("CPU per hit and throughput", hits),
     "next": ("Beside `next start`", next_start),
@@ -166,11 +225,25 @@ SECTIONS = {
     "memory": ("Memory per stored page", memories),
     "invalidate": ("Invalidating a tag", invalidations),
     "scrape": ("Hits while being scraped", scrapes),
+    "idle": ("A page that idled, behind two caches", idles),
+    "crawl": ("A crawler beside visitors", crawls),
+    "due": ("Pages that are due together", dues),
 }
 
 
 def options_of(name):
     return {"extra": given.larder_extra} if name == BASE else {}
+
+
+def settings_of(script):
+    """What a script does by itself."""
+    settings = script.options().parse_args([])
+    settings.larder_extra = given.larder_extra
+    return settings
+
+
+def rounds_of_minutes():
+    return min(given.rounds, LONG_ROUNDS)
 
 
 def in_turn(scene_of):
@@ -232,8 +305,8 @@ def configuration():
 
 def command_line():
     words = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in vars(given).items()
-             if name not in ("output", "sections") and value != arguments.get_default(name)]
-    words += [f"--sections {' '.join(given.sections)}"] if given.sections != list(SECTIONS) else []
+             if name not in ("output", "sections", "update") and value != arguments.get_default(name)]
+    words += [f"--sections {','.join(given.sections)}"] if given.sections != list(SECTIONS) else []
     return " ".join(["benches/compare/results.py", *words])
 
 
@@ -256,24 +329,43 @@ Ratios travel between machines, absolute times do not. [How to run one of these 
 """
 
 
+def updated(text, sections):
+    """The text of a results file with these sections, {title: body}, in the place of what it said of them."""
+    today = datetime.datetime.now(datetime.timezone.utc)
+    by = (f"Written by `{command_line()}` on {today:%d %B %Y}, {said(*larder_command('--version'))}, tree "
+          f"{said('git', 'describe', '--always', '--dirty', '--tags')}.")
+    parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    for title, body in sections.items():
+        part = f"## {title}\n\n{by}\n\n{body}\n\n"
+        at = [number for number, old in enumerate(parts) if old.startswith(f"## {title}\n")]
+        if at:
+            parts[at[0]] = part
+        else:
+            parts += [parts.pop().rstrip("\n") + "\n\n", part]
+    return "".join(parts).rstrip("\n") + "\n"
+
+
 def run():
     raise_fd_limit(given.clients + 500)
     hit.check_cores()
-    text, whole = head(os.getloadavg()[0]), True
+    text, whole, sections = head(os.getloadavg()[0]), True, {}
     print(text, flush=True)
     for name in given.sections:
         title, section = SECTIONS[name]
         try:
-            body = section()
+            body = sections[title] = section()
         except Failed as failure:
             body, whole = f"This comparison could not be made:\n\n```\n{failure}\n```", False
         print(f"## {title}\n\n{body}\n", flush=True)
         text += f"\n## {title}\n\n{body}\n"
+    if given.update:
+        text = updated(given.output.read_text(), sections)
     if given.output:
         given.output.write_text(text)
         print(f"written to {given.output.name}", file=sys.stderr)
     else:
-        print(f"not written: that takes all sections and {ROUNDS} rounds or more, or --output FILE", file=sys.stderr)
+        print(f"not written: that takes all sections and {ROUNDS} rounds or more, or --output FILE, or --update",
+              file=sys.stderr)
     if not whole:
         raise Failed("not every comparison could be made")
 
@@ -282,17 +374,25 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rounds", type=int, default=ROUNDS)
     arguments.add_argument("--seconds", type=int, default=4, help="of a turn under wrk")
-    arguments.add_argument("--sections", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
+    arguments.add_argument("--sections", nargs="+", default=list(SECTIONS), metavar="SECTION",
+                           help=f"of {', '.join(SECTIONS)}; with commas or spaces")
     arguments.add_argument("--clients", type=int, default=10000, help="in the crowd on a cold page")
     arguments.add_argument("--requests", type=int, default=10000, help="a turn to a sick origin, in each of its ways")
     arguments.add_argument("--pages", type=int, default=100000, help="stored for memory and invalidation")
     arguments.add_argument("--larder-extra", default="", metavar="YAML", help="appended to larder's configuration")
     arguments.add_argument("--output", type=pathlib.Path, metavar="FILE")
+    arguments.add_argument("--update", action="store_true",
+                           help=f"replace only these sections in the file, by itself {RESULTS.name}")
     given = arguments.parse_args()
+    given.sections = [name for word in given.sections for name in word.split(",") if name]
+    if unknown := set(given.sections) - set(SECTIONS):
+        arguments.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     if not (1 <= given.rounds <= 100 and 1 <= given.seconds <= 60 and 1 <= given.clients <= 50000
             and 1 <= given.requests <= 10**7 and invalidate.FEW <= given.pages <= 350000):
         arguments.error("rounds 1-100, seconds 1-60, clients 1-50000, requests up to 10^7, "
                         f"pages {invalidate.FEW}-350000")
+    if given.output is None and given.update:
+        given.output = RESULTS
     if given.output is None and given.sections == list(SECTIONS) and given.rounds >= ROUNDS:
         given.output = RESULTS
     main(run)

@@ -7,14 +7,13 @@ says what Larder lost at most. A ratio is the median of the ratios within a roun
 import argparse
 import asyncio
 import contextlib
-import os
 import re
 import statistics
 import subprocess
 import threading
 
 from clients import connect
-from common import LOAD_CORE, SERVER_CORE, Failed, main, ratios, rotated, spread
+from common import LOAD_CORE, SERVER_CORE, Failed, main, on_load_core, ratios, rotated, spread
 from hit import PAGE, PAGE_BYTES, Load, check_cores, prepare
 from servers import larder, origin
 
@@ -100,17 +99,6 @@ def measure(server, load, count, pause):
     if scrapers.fault or not scraped:
         raise Failed(f"the scrapers got {scraped} answers: {scrapers.fault}")
     return latency, rate, scraped / load.seconds
-
-
-@contextlib.contextmanager
-def on_load_core():
-    """Keeps this process, so its scrapers too, and what it starts off the server's core."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {LOAD_CORE})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def compare(settings):

@@ -67,11 +67,20 @@ class Origin:
     def reset(self):
         self._ask("/__reset")
 
+    def load(self):
+        """How many requests came since the reset, how many are under way, and how many were at once at most."""
+        return self._ask("/__load")
+
+    def times(self):
+        """When each of them came, time.monotonic()."""
+        return self._ask("/__times")
+
 
 @contextlib.contextmanager
-def origin():
+def origin(nice=0):
+    command = [*(["nice", "-n", nice] if nice else []), sys.executable, HERE / "origin.py"]
     with directory() as path, process(
-            [sys.executable, HERE / "origin.py"], path / "log", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            command, path / "log", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         line = child.stdout.readline()
         if not line:
             raise Failed(f"the origin did not start: {(path / 'log').read_text()[-2000:]}")
@@ -89,23 +98,35 @@ def larder_command(*arguments):
     return [str(LARDER), *map(str, arguments)]
 
 
+def larder_yaml(port, addresses, admin, log, memory, extra):
+    servers = ", ".join(f'{{ url: "http://{address}" }}' for address in addresses)
+    values = {"PORT": port, "SERVERS": servers, "ADMIN": admin, "MEMORY": memory, "LOG": log}
+    return filled("larder.yaml.template", values) + extra + "\n"
+
+
 @functools.lru_cache(maxsize=None)
-def larder_logs_to_files():
-    """Whether this larder can write its access log to a file; early versions refuse it in the configuration."""
+def larder_refuses(extra, log="off"):
+    """What this larder says against more YAML or an access log, or None: what it does not have yet, it refuses."""
     with directory() as path:
-        values = {"PORT": 1, "ORIGIN": "127.0.0.1:2", "ADMIN": 3, "MEMORY": 256, "LOG": path / "access.log"}
-        (path / "larder.yaml").write_text(filled("larder.yaml.template", values))
-        return subprocess.run(larder_command("check", path / "larder.yaml"), capture_output=True).returncode == 0
+        (path / "larder.yaml").write_text(larder_yaml(1, ["127.0.0.1:2"], 3, log, 256, extra))
+        done = subprocess.run(larder_command("check", path / "larder.yaml"), capture_output=True, text=True)
+        said = (done.stdout + done.stderr).strip().replace(f"{path}/", "")
+        return (said or f"exit code {done.returncode}") if done.returncode else None
+
+
+def larder_logs_to_files():
+    return larder_refuses("", "/dev/null") is None
 
 
 @contextlib.contextmanager
-def larder(origin_address, core=None, extra="", logged=False, memory=256):
-    """Larder with one thread, from larder.yaml.template; `extra` is more YAML, `memory` the store's MiB."""
+def larder(origin_address, core=None, extra="", logged=False, memory=256, more_addresses=()):
+    """Larder with one thread, from larder.yaml.template; `extra` is more YAML, `memory` the store's MiB, and its
+    origin has a server at each address."""
     port, admin = free_port(), free_port()
     with directory() as path:
         access = path / "access.log" if logged else None
-        values = {"PORT": port, "ORIGIN": origin_address, "ADMIN": admin, "MEMORY": memory, "LOG": access or "off"}
-        (path / "larder.yaml").write_text(filled("larder.yaml.template", values) + extra + "\n")
+        (path / "larder.yaml").write_text(
+            larder_yaml(port, [origin_address, *more_addresses], admin, access or "off", memory, extra))
         log = path / "log"
         with process(larder_command("serve", "--config", path / "larder.yaml"), log, core) as child:
             wait_until(lambda: fetch(admin, "/readyz")[0] == 200, child, "larder", log)
@@ -181,14 +202,17 @@ def build_app():
 
 
 @contextlib.contextmanager
-def next_start(core=None):
-    """`next start` of that application."""
-    build_app()
+def next_start(core=None, app=None):
+    """`next start` of that application, or of one that is built already."""
+    if app is None:
+        build_app()
     port = free_port()
     command = ["node", "node_modules/next/dist/bin/next", "start", "-p", port, "-H", "127.0.0.1"]
-    environment = {**os.environ, "NEXT_TELEMETRY_DISABLED": "1", "NODE_ENV": "production"}
+    # The app speaks to a Larder where the environment has one's token; here it is to be Next.js and nothing else.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LARDER_")}
+    environment = {**own, "NEXT_TELEMETRY_DISABLED": "1", "NODE_ENV": "production"}
     with directory() as path:
         log = path / "log"
-        with process(command, log, core, cwd=APP, env=environment) as child:
+        with process(command, log, core, cwd=app or APP, env=environment) as child:
             wait_until(lambda: fetch(port, APP_PAGE)[0] == 200, child, "next start", log)
             yield Server("next", port, child.pid)
