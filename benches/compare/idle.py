@@ -120,7 +120,7 @@ def built_app():
         whole = (APP / "node_modules/.package-lock.json").exists()      # npm writes it at the end
         left_out = [".next"] if whole else [".next", "node_modules"]
         shutil.copytree(APP, app, symlinks=True, ignore=shutil.ignore_patterns(*left_out), copy_function=linked)
-        (app / "app/idle").mkdir()
+        (app / "app/idle").mkdir(exist_ok=True)
         (app / "app/idle/page.jsx").write_text(SOURCE)
         if not whole:
             made(["npm", "ci", "--no-audit", "--no-fund"], app)
