@@ -5,20 +5,18 @@ use super::fetch::{self, Document, NotFetched};
 use super::own::{Home, NotOurs, Page, Place};
 use super::run::Run;
 use super::sitemap::{self, Format, Found, Limits};
+use super::spool::{Pages, Spool};
 use super::{Json, Plan, Reached, Shop};
 use crate::proxy::Listed;
 use semantics::{Scheme, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
-use tempfile::SpooledTempFile;
 use tokio::runtime::Handle;
 
-/// Up to here the pages are kept in memory, in bytes; beyond, in a file without a name.
-const IN_MEMORY: usize = 4 << 20;
 /// Pages of one route.
 const PAGES_AT_MOST: u64 = 10_000_000;
 /// Sitemaps of one route, and how deep indexes may lie in each other.
@@ -38,34 +36,6 @@ pub(super) struct Listing {
     /// Every source was read to its end.
     pub(super) complete: bool,
     pub(super) reached: Reached,
-}
-
-/// Pages that were found, to be read back.
-pub(super) struct Pages(BufReader<SpooledTempFile>);
-
-impl Pages {
-    /// The next ones, `count` at most. Blocks as files do.
-    pub(super) fn next(&mut self, count: usize) -> Vec<Page> {
-        let mut pages = Vec::with_capacity(count);
-        let mut line = String::new();
-        while pages.len() < count {
-            line.clear();
-            if self.0.read_line(&mut line).is_ok_and(|n| n > 0)
-                && let Some(page) = read_back(line.trim_end())
-            {
-                pages.push(page);
-            } else {
-                break;
-            }
-        }
-        pages
-    }
-}
-
-fn read_back(line: &str) -> Option<Page> {
-    let mut words = line.split(' ');
-    let scheme = if words.next()? == Scheme::Https.as_str() { Scheme::Https } else { Scheme::Http };
-    Some(Page { scheme, host: words.next()?.to_owned(), target: words.next()?.to_owned() })
 }
 
 /// Reads all sources of a plan.
@@ -96,7 +66,9 @@ pub(super) fn given(shop: &Shop, paths: &[String], host: Option<&str>, run: &Run
         };
         for home in homes {
             match Place::of_any(shop, &route).resolve(path, &home) {
-                Ok(page) => spool.add(&page, run),
+                Ok(page) => {
+                    take_in(&mut spool, &page, run);
+                }
                 Err(why) => run.problem(format!("`{}` {}", path.escape_debug(), why.as_str())),
             }
         }
@@ -104,43 +76,22 @@ pub(super) fn given(shop: &Shop, paths: &[String], host: Option<&str>, run: &Run
     spool.pages()
 }
 
+/// Sends a page on its way to those who generate it. Whether there was room for it.
+fn take_in(spool: &mut Spool, page: &Page, run: &Run) -> bool {
+    match spool.add(page) {
+        Ok(()) => {
+            run.listed();
+            true
+        }
+        Err(error) => {
+            run.problem(format!("the list does not fit into the temporary folder ({error}): make room there"));
+            false
+        }
+    }
+}
+
 fn nothing() -> Listing {
     Listing { pages: Spool::new().pages(), listed: Listed::default(), complete: false, reached: Reached::Yes }
-}
-
-/// Pages on their way into the file.
-struct Spool {
-    file: BufWriter<SpooledTempFile>,
-    count: u64,
-    broken: bool,
-}
-
-impl Spool {
-    fn new() -> Self {
-        Spool { file: BufWriter::new(SpooledTempFile::new(IN_MEMORY)), count: 0, broken: false }
-    }
-
-    fn add(&mut self, page: &Page, run: &Run) {
-        let Page { scheme, host, target } = page;
-        self.count += 1;
-        if self.broken {
-            return;
-        }
-        match writeln!(self.file, "{} {host} {target}", scheme.as_str()) {
-            Ok(()) => run.listed(),
-            Err(error) => {
-                self.broken = true;
-                run.problem(format!("the list does not fit into the temporary folder ({error}): make room there"));
-            }
-        }
-    }
-
-    fn pages(self) -> Pages {
-        let mut file = self.file.into_inner().unwrap_or_else(|_| SpooledTempFile::new(IN_MEMORY));
-        // What cannot be wound back is read from where it is: from its end, so there is nothing.
-        let _ = file.rewind();
-        Pages(BufReader::new(file))
-    }
 }
 
 struct Lister<'a> {
@@ -149,6 +100,8 @@ struct Lister<'a> {
     run: &'a Run,
     handle: Handle,
     spool: Spool,
+    /// There was no room for a page.
+    broken: bool,
     listed: Listed,
     closed: bool,
     not_ours: HashMap<NotOurs, (u64, String)>,
@@ -167,6 +120,7 @@ impl<'a> Lister<'a> {
             run,
             handle,
             spool: Spool::new(),
+            broken: false,
             listed: Listed::default(),
             closed: plan.closed,
             not_ours: HashMap::new(),
@@ -207,7 +161,7 @@ impl<'a> Lister<'a> {
                 "the list does not close the route: it names no page, or pages of hosts that are not known".to_owned(),
             );
         }
-        let complete = self.complete && !self.spool.broken && !doubtful;
+        let complete = self.complete && !self.broken && !doubtful;
         Listing { pages: self.spool.pages(), listed: self.listed, complete, reached: self.reached }
     }
 
@@ -224,7 +178,7 @@ impl<'a> Lister<'a> {
                     let path = page.target.split('?').next().unwrap_or_default();
                     self.listed.add(self.place.site.listed_under(&page.host), path);
                 }
-                self.spool.add(&page, self.run);
+                self.broken |= !take_in(&mut self.spool, &page, self.run);
             }
             Err(why) => {
                 self.not_ours.entry(why).or_insert_with(|| (0, text.chars().take(200).collect())).0 += 1;
@@ -234,7 +188,7 @@ impl<'a> Lister<'a> {
     }
 
     fn is_enough(&self) -> bool {
-        self.spool.count >= PAGES_AT_MOST || self.spool.broken || self.shop.now() > self.until
+        self.spool.count >= PAGES_AT_MOST || self.broken || self.shop.now() > self.until
     }
 
     fn lines(&mut self, file: File, home: &Home) -> io::Result<()> {

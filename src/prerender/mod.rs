@@ -7,6 +7,7 @@ mod own;
 mod pointer;
 mod run;
 mod sitemap;
+mod spool;
 
 pub use pointer::{Pointer, Template};
 pub use run::{Occasion, Report, RunId};

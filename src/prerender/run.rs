@@ -1,7 +1,7 @@
 //! One run through a list of pages: how far it is, and what became of them.
 
-use super::listing::Pages;
 use super::own::Page;
+use super::spool::Pages;
 use super::{Reached, Shop, is_unreachable};
 use crate::proxy::Asked;
 use engine::{Prerendered, Unless};

@@ -1,6 +1,6 @@
 //! What every connection shares, and what goes from our road to the passed one.
 
-use super::fallback::Lists;
+use super::lists::Lists;
 use super::{Hosts, IpNet, Limits, Routes, Trust};
 use crate::access::AccessLog;
 use crate::origin::PassedSettings;
