@@ -123,6 +123,7 @@ impl App {
     /// Stops accepting, lets running requests end, and returns as soon as none is left.
     pub async fn stop(&self) {
         let _ = self.shutdown.send(true);
+        self.reloading.prerender.stop();
         self.listener.drain(self.reloading.drain()).await;
     }
 

@@ -7,9 +7,11 @@ use engine::origin::{Body, Kind, Origin, OriginRequest, OriginResponse};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, LOCATION, USER_AGENT};
 use http::{HeaderValue, StatusCode};
 use semantics::Timestamp;
+use std::future::Future;
 use std::io;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 /// Redirects that are followed, one after the other.
 const REDIRECTS: usize = 5;
@@ -39,18 +41,18 @@ pub(super) fn document(
     place: &Place,
     url: &str,
     home: &Home,
-    until: Timestamp,
+    mut limited: Limited,
 ) -> Result<Document, NotFetched> {
     let mut page = resolve(place, url, home)?;
     for _ in 0..=REDIRECTS {
-        let response = handle.block_on(ask(origin, place, &page))?;
+        let response = handle.block_on(limited.while_wanted(ask(origin, place, &page)));
+        let response = response.ok_or_else(|| NotFetched::Other("it is not wanted any more".to_owned()))??;
         let home = Home { scheme: page.scheme, host: page.host.clone() };
         let header = |name| response.fields.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
         match response.status {
             StatusCode::OK => {
                 let content_type = header(CONTENT_TYPE).map(str::to_owned);
-                let clock = place.site.engine.clock.clone();
-                let body = Reader { handle: handle.clone(), body: response.body, chunk: Bytes::new(), clock, until };
+                let body = Reader { handle: handle.clone(), body: response.body, chunk: Bytes::new(), limited };
                 return Ok(Document { home, content_type, body });
             }
             status if status.is_redirection() => {
@@ -100,17 +102,38 @@ pub(super) struct Reader {
     handle: Handle,
     body: Box<dyn Body>,
     chunk: Bytes,
-    clock: Clock,
-    until: Timestamp,
+    limited: Limited,
+}
+
+/// How long a document is waited for.
+pub(super) struct Limited {
+    pub(super) clock: Clock,
+    pub(super) until: Timestamp,
+    /// The run has ended.
+    pub(super) over: watch::Receiver<bool>,
+}
+
+impl Limited {
+    /// `None`: the run ended first.
+    async fn while_wanted<T>(&mut self, something: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            _ = self.over.wait_for(|over| *over) => None,
+            done = something => Some(done),
+        }
+    }
 }
 
 impl io::Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
-            if self.clock.now() > self.until {
+            if self.limited.clock.now() > self.limited.until {
                 return Err(io::Error::other("it takes too long"));
             }
-            match self.handle.block_on(self.body.chunk(PATIENCE)).map_err(io::Error::other)? {
+            let Some(read) = self.handle.block_on(self.limited.while_wanted(self.body.chunk(PATIENCE))) else {
+                return Err(io::Error::other("it is not wanted any more"));
+            };
+            match read.map_err(io::Error::other)? {
                 Some(chunk) => self.chunk = chunk,
                 None => return Ok(0),
             }

@@ -1,7 +1,7 @@
 //! Which pages a route has, from all its sources: written into a temporary file as they are found, so that a million of
 //! them take no memory, and the origin is not held up while they are rendered.
 
-use super::fetch::{self, Document, NotFetched};
+use super::fetch::{self, Document, Limited, NotFetched};
 use super::own::{Home, NotOurs, Page, Place};
 use super::run::Run;
 use super::sitemap::{self, Format, Found, Limits};
@@ -22,8 +22,8 @@ const PAGES_AT_MOST: u64 = 10_000_000;
 /// Sitemaps of one route, and how deep indexes may lie in each other.
 const SITEMAPS_AT_MOST: usize = 50_000;
 const DEPTH_AT_MOST: usize = 3;
-/// A JSON document, in bytes: it is held as a whole.
-const JSON_AT_MOST: u64 = 32 << 20;
+/// A JSON document, in bytes: it is held as a whole, and takes forty times as much while it is read.
+const JSON_AT_MOST: u64 = 4 << 20;
 /// A line of a list, in bytes.
 const LINE_AT_MOST: u64 = 8 << 10;
 /// For all sources of a route.
@@ -40,6 +40,7 @@ pub(super) struct Listing {
 
 /// Reads all sources of a plan.
 pub(super) async fn read(shop: &Arc<Shop>, plan: &Plan, run: &Arc<Run>) -> Listing {
+    let Ok(_turn) = shop.readers.acquire().await else { return nothing() };
     let (shop, plan, owned) = (shop.clone(), plan.clone(), run.clone());
     let handle = Handle::current();
     let reading = tokio::task::spawn_blocking(move || match Lister::new(&shop, &plan, &owned, handle) {
@@ -187,8 +188,12 @@ impl<'a> Lister<'a> {
         if self.is_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
+    fn limits(&self) -> Limited {
+        Limited { clock: self.place.site.engine.clock.clone(), until: self.until, over: self.run.over() }
+    }
+
     fn is_enough(&self) -> bool {
-        self.spool.count >= PAGES_AT_MOST || self.broken || self.shop.now() > self.until
+        self.spool.count >= PAGES_AT_MOST || self.broken || self.run.is_over() || self.shop.now() > self.until
     }
 
     fn lines(&mut self, file: File, home: &Home) -> io::Result<()> {
@@ -280,7 +285,7 @@ impl<'a> Lister<'a> {
     }
 
     fn document(&mut self, url: &str, home: &Home) -> Result<Document, String> {
-        fetch::document(&self.handle, &*self.shop.origin, &self.place, url, home, self.until).map_err(|error| {
+        fetch::document(&self.handle, &*self.shop.origin, &self.place, url, home, self.limits()).map_err(|error| {
             match error {
                 NotFetched::Unreachable(why) => {
                     self.reached = Reached::No;

@@ -18,10 +18,12 @@ use engine::{Prerendered, Unless};
 use parking_lot::Mutex;
 use run::{Run, Runs};
 use std::collections::HashMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 /// What a route's `prerender` says.
@@ -91,6 +93,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub struct Prerender {
     shop: Arc<Shop>,
     plans: Mutex<HashMap<Arc<str>, (Plan, AbortHandle)>>,
+    /// Orders and activations.
+    tasks: Mutex<Vec<(Occasion, AbortHandle)>>,
 }
 
 /// What every run needs.
@@ -100,12 +104,30 @@ struct Shop {
     /// Where visitors are served: such URLs are the site's own.
     listening: Vec<SocketAddr>,
     runs: Runs,
+    /// So many lists are read at a time: each takes a thread, and may take memory.
+    readers: Semaphore,
+}
+
+/// Lists that are read at a time.
+const READERS: usize = 4;
+
+/// A run that goes on. Dropped, it has ended, and what is read for it is broken off.
+struct Running {
+    run: Arc<Run>,
+    shop: Arc<Shop>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.run.end(self.shop.now());
+    }
 }
 
 impl Prerender {
     pub fn new(current: Current, origin: Arc<dyn Origin>, listening: Vec<SocketAddr>) -> Self {
-        let shop = Shop { current, origin, listening, runs: Runs::default() };
-        Prerender { shop: Arc::new(shop), plans: Mutex::default() }
+        let readers = Semaphore::new(READERS);
+        let shop = Shop { current, origin, listening, runs: Runs::default(), readers };
+        Prerender { shop: Arc::new(shop), plans: Mutex::default(), tasks: Mutex::default() }
     }
 
     /// What is to be generated from now on. A plan that stays as it was goes on; a route that has none any more is left
@@ -137,13 +159,27 @@ impl Prerender {
         self.shop.current.load().lists.forget(route, self.shop.now());
     }
 
-    /// A deployment was activated: its pages are generated.
+    /// A deployment was activated: its pages are generated, and those of the one before no more.
     pub fn activated(&self) {
+        self.tasks.lock().iter().filter(|(of, _)| *of == Occasion::Activate).for_each(|(_, task)| task.abort());
         for (plan, _) in self.plans.lock().values().filter(|(plan, _)| plan.settings.on_activate || plan.closed) {
-            let run = self.shop.runs.begin(Some(&plan.route), Occasion::Activate, self.shop.now());
-            let (shop, plan) = (self.shop.clone(), plan.clone());
-            tokio::spawn(async move { shop.all(&run, &[plan], Unless::Stored).await });
+            let (running, plan) = (self.shop.begin(Some(&plan.route), Occasion::Activate), plan.clone());
+            self.spawn(Occasion::Activate, async move {
+                running.shop.all(&running.run, &[plan], Unless::Stored).await;
+            });
         }
+    }
+
+    fn spawn(&self, occasion: Occasion, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock();
+        tasks.retain(|(_, task)| !task.is_finished());
+        tasks.push((occasion, tokio::spawn(task).abort_handle()));
+    }
+
+    /// Larder leaves: nothing is generated any more.
+    pub fn stop(&self) {
+        self.plans.lock().values().for_each(|(_, task)| task.abort());
+        self.tasks.lock().iter().for_each(|(_, task)| task.abort());
     }
 
     /// Carries out an order, and tells by which number its progress can be asked for.
@@ -156,11 +192,11 @@ impl Prerender {
         if busy >= ORDERS_AT_MOST {
             return Err(Refused::Busy(busy));
         }
-        let run = self.shop.runs.begin(None, Occasion::Order, self.shop.now());
-        let (id, shop) = (run.id, self.shop.clone());
-        tokio::spawn(async move {
-            shop.paths(&run, &order.paths, order.host.as_deref()).await;
-            shop.all(&run, &plans, Unless::Fresh).await;
+        let running = self.shop.begin(None, Occasion::Order);
+        let id = running.run.id;
+        self.spawn(Occasion::Order, async move {
+            running.shop.paths(&running.run, &order.paths, order.host.as_deref()).await;
+            running.shop.all(&running.run, &plans, Unless::Fresh).await;
         });
         Ok(id)
     }
@@ -190,7 +226,7 @@ impl Prerender {
 
 impl Drop for Prerender {
     fn drop(&mut self) {
-        self.plans.lock().values().for_each(|(_, task)| task.abort());
+        self.stop();
     }
 }
 
@@ -201,8 +237,8 @@ async fn keep(shop: Arc<Shop>, plan: Plan) {
     }
     while let Some(every) = plan.settings.every {
         tokio::time::sleep(every).await;
-        let run = shop.runs.begin(Some(&plan.route), Occasion::Every, shop.now());
-        shop.all(&run, std::slice::from_ref(&plan), Unless::Fresh).await;
+        let running = shop.begin(Some(&plan.route), Occasion::Every);
+        shop.all(&running.run, std::slice::from_ref(&plan), Unless::Fresh).await;
     }
 }
 
@@ -210,10 +246,11 @@ async fn keep(shop: Arc<Shop>, plan: Plan) {
 async fn at_the_start(shop: &Arc<Shop>, plan: &Plan) {
     let mut pause = Duration::from_secs(1);
     loop {
-        let run = shop.runs.begin(Some(&plan.route), Occasion::Start, shop.now());
-        if shop.all(&run, std::slice::from_ref(plan), Unless::Stored).await == Reached::Yes {
+        let running = shop.begin(Some(&plan.route), Occasion::Start);
+        if shop.all(&running.run, std::slice::from_ref(plan), Unless::Stored).await == Reached::Yes {
             return;
         }
+        drop(running);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -231,7 +268,11 @@ impl Shop {
         self.current.load().engine.clock.now()
     }
 
-    /// Generates the pages of these plans, and ends the run.
+    fn begin(self: &Arc<Self>, route: Option<&Arc<str>>, occasion: Occasion) -> Running {
+        Running { run: self.runs.begin(route, occasion, self.now()), shop: self.clone() }
+    }
+
+    /// Generates the pages of these plans.
     async fn all(self: &Arc<Self>, run: &Arc<Run>, plans: &[Plan], unless: Unless) -> Reached {
         let mut reached = Reached::Yes;
         for plan in plans {
@@ -253,7 +294,6 @@ impl Shop {
                 reached = Reached::No;
             }
         }
-        run.end(self.now());
         reached
     }
 

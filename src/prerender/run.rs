@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub type RunId = u64;
@@ -83,6 +84,8 @@ pub(super) struct Run {
     not_stored: AtomicU64,
     failed: AtomicU64,
     unreachable: AtomicU64,
+    /// Whether it has ended: what is still read for it is broken off.
+    over: watch::Sender<bool>,
     told: Mutex<Told>,
 }
 
@@ -109,7 +112,17 @@ impl Run {
         }
     }
 
+    /// Tells when it has ended.
+    pub(super) fn over(&self) -> watch::Receiver<bool> {
+        self.over.subscribe()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        *self.over.borrow()
+    }
+
     pub(super) fn end(&self, now: Timestamp) {
+        self.over.send_replace(true);
         self.told.lock().ended = Some(now);
         let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
         let (stored, failed) = (count(&self.stored), count(&self.failed));
@@ -213,6 +226,7 @@ impl Runs {
             not_stored: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             unreachable: AtomicU64::new(0),
+            over: watch::Sender::new(false),
             told: Mutex::default(),
         });
         let mut runs = self.runs.lock();

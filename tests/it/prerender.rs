@@ -200,6 +200,33 @@ async fn a_deployment_that_is_activated_has_its_pages_generated_and_one_that_com
     assert!(of("v2")["entries"].as_u64() >= Some(2), "{listed}");
 }
 
+#[tokio::test]
+async fn an_activation_breaks_off_what_is_read_for_the_one_before() {
+    let origin = blog().await;
+    let _held = origin.page("/sitemap.xml", "").held();
+    let edge = Edge::with_config(&origin, &posts(HEAD, "sitemap: /sitemap.xml\non: [activate]")).await;
+    for n in 1..=3 {
+        activate(&edge, &format!("v{n}")).await.status(200);
+        origin.asked("/sitemap.xml", n).await;
+    }
+    until("one run goes on", async || {
+        let told = edge.admin_get("/v1/prerenders").header("Authorization", TOKEN).await.text();
+        told.matches("\"state\":\"ended\"").count() == 2 && told.matches("\"state\":\"listing\"").count() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn larder_leaves_while_a_list_is_read() {
+    let origin = blog().await;
+    let _held = origin.page("/sitemap.xml", "").held();
+    let mut edge = Edge::with_config(&origin, &posts(HEAD, "sitemap: /sitemap.xml")).await;
+    origin.asked("/sitemap.xml", 1).await;
+    edge.larder.signal("TERM");
+    assert_eq!(edge.larder.exit().await, 0);
+    assert!(!edge.larder.stderr().contains("panicked"), "{}", edge.larder.stderr());
+}
+
 async fn activate(edge: &Edge, id: &str) -> crate::dsl::Response {
     let path = format!("/v1/deployments/{id}/activate");
     crate::dsl::Request::new(edge.admin, "POST", &path)

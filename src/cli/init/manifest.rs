@@ -296,6 +296,10 @@ fn bytes(dist: &Path, name: &str) -> Result<Vec<u8>, InitError> {
         ErrorKind::NotFound => InitError::Missing(file),
         _ => InitError::Unreadable(file, e.to_string()),
     };
+    // A pipe would be waited for.
+    if file.exists() && !file.is_file() {
+        return Err(InitError::Unreadable(file, "it is no file".to_owned()));
+    }
     let opened = std::fs::File::open(&file).map_err(|e| unreadable(file.clone(), &e))?;
     let mut bytes = Vec::new();
     opened.take(MAX_MANIFEST + 1).read_to_end(&mut bytes).map_err(|e| unreadable(file.clone(), &e))?;
