@@ -9,7 +9,7 @@ use http::StatusCode;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
-/// The longest id, in bytes: it is part of every key.
+/// The longest id, in characters: it is part of every key.
 const ID_AT_MOST: usize = 128;
 
 #[derive(Serialize)]
@@ -68,9 +68,11 @@ pub(super) fn activate(admin: &Admin, request: &Request) -> Result<Response, Pro
 fn id(path: &str) -> Result<String, Problem> {
     let encoded = path.strip_prefix("/v1/deployments/").and_then(|rest| rest.strip_suffix("/activate"));
     let id = encoded.and_then(|id| percent_decode_str(id).decode_utf8().ok()).unwrap_or_default();
-    let fits = !id.is_empty() && id.len() <= ID_AT_MOST && !id.chars().any(char::is_control);
+    let fits = !id.is_empty() && id.chars().count() <= ID_AT_MOST && !id.chars().any(char::is_control);
     if fits {
         return Ok(id.into_owned());
     }
-    Err(Problem::unprocessable(format!("the id of a deployment is 1 to {ID_AT_MOST} bytes of text, percent-encoded")))
+    Err(Problem::unprocessable(format!(
+        "the id of a deployment is 1 to {ID_AT_MOST} characters without control characters, percent-encoded"
+    )))
 }

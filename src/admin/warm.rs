@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// Paths of one call.
 const PATHS_AT_MOST: usize = 10_000;
+/// The largest number that every JSON reader has exactly (RFC 8259, 6).
+const LARGEST: RunId = (1 << 53) - 1;
 /// Routes of one call.
 const ROUTES_AT_MOST: usize = 1000;
 
@@ -89,7 +91,7 @@ pub(super) fn report(admin: &Admin, request: &Request) -> Result<Response, Probl
     query.end(&["run"])?;
     let Some(run) = run else { return Ok(json(&Told { runs: admin.prerender.reports() })) };
     let wrong = || Problem::unprocessable("`run` is the number that `POST /v1/warm` gave");
-    let id = run.parse::<RunId>().map_err(|_| wrong())?;
+    let id = run.parse::<RunId>().ok().filter(|id| *id <= LARGEST).ok_or_else(wrong)?;
     match admin.prerender.report(id) {
         Some(report) => Ok(json(&Told { runs: vec![report] })),
         None => Err(Problem::new(StatusCode::NOT_FOUND, format!("run {id} is not known any more, or never was"))),
