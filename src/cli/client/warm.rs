@@ -99,7 +99,7 @@ impl WarmArgs {
 /// On a terminal alone.
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
-    let form = "{wide_bar} {pos} of {len}, {msg}{per_sec:.0}, {eta} left";
+    let form = "{wide_bar} {pos} of {len}, {msg}, {eta} left";
     bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
@@ -112,10 +112,8 @@ impl Report {
     fn show(&self, bar: &ProgressBar) {
         bar.set_length(self.listed);
         bar.set_position(self.done());
-        bar.set_message(match self.failed {
-            0 => String::new(),
-            failed => format!("{failed} failed, "),
-        });
+        let a_second = self.done() * 1000 / self.elapsed_ms.max(1);
+        bar.set_message(format!("{} failed, {a_second} a second", self.failed));
     }
 
     fn told(&self) -> String {
