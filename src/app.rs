@@ -2,6 +2,7 @@
 
 mod reload;
 mod site;
+mod storage;
 
 use crate::access::{self, AccessLog};
 use crate::admin::{Admin, Call, Face};
@@ -62,13 +63,15 @@ impl App {
         let clock = Clock::system();
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let access = access_log(&config.access, &clock, &metrics)?;
+        let process = u64::from_ne_bytes(random()?);
+        let storage = storage::open(&config, &clock, seed, process)?;
         let identity = Identity::new(seed);
         let client = Arc::new(Client::new(&config.origins, identity.clone(), &clock, &metrics).await);
         let (origins, memory_max, started) = (client.origins().to_vec(), config.store.max_size, clock.now());
         let address = admin_socket.local_addr().unwrap_or(config.admin.listen);
         let tokens = Arc::new(ArcSwap::from_pointee(site::tokens(&config.admin, generated_token.as_deref())));
         let origin = client.clone();
-        let foundations = Foundations { client, identity, access, clock, metrics, seed };
+        let foundations = Foundations { client, identity, access, clock, metrics, storage };
         let current = Arc::new(ArcSwap::from_pointee(site::first(&config, foundations)));
         let prerender = Arc::new(Prerender::new(current.clone(), origin, listening.clone()));
         let plans = site::plans(&config);
@@ -90,7 +93,7 @@ impl App {
             listening,
             address,
             tokens,
-            process: u64::from_ne_bytes(random()?),
+            process,
             ready: AtomicBool::new(false),
             scraping: tokio::sync::Mutex::default(),
             started,
@@ -105,6 +108,8 @@ impl App {
         let conf = Arc::new(ServerConf { max_retries: 2, ..ServerConf::default() });
         let proxy = Arc::new(http_proxy(&conf, Passed::new(origins)));
         let listener = Listener::start(current, proxy, watch, fronts);
+        let engine = admin.current.load().engine.clone();
+        engine.start_storing().map_err(|error| CannotRun(format!("cannot start the disk store's threads: {error}")))?;
         prerender.plan(plans);
         admin.ready.store(true, Ordering::Relaxed);
         Ok(App { listener, admin, reloading, shutdown })
@@ -125,6 +130,8 @@ impl App {
         let _ = self.shutdown.send(true);
         self.reloading.prerender.stop();
         self.listener.drain(self.reloading.drain()).await;
+        let engine = self.admin.current.load().engine.clone();
+        let _ = tokio::task::spawn_blocking(move || engine.leave()).await;
     }
 
     /// Reads the configuration again. What came of it is logged and counted.

@@ -63,7 +63,7 @@ impl Entry {
             bytes: listed.bytes,
             tags: listed.tags,
             deployment: listed.key.deployment,
-            tier: "memory",
+            tier: listed.tier.as_str(),
             last_refresh: Regeneration::of(&listed.last_refresh, now),
         }
     }

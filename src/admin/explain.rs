@@ -13,7 +13,7 @@ use super::problem::{Problem, json};
 use super::stats::OriginState;
 use crate::proxy::{self, Site, StandIn, UnknownHost};
 use crate::service::{Request, Response};
-use engine::inspect::{Inspection, InvalidatedBy};
+use engine::inspect::{Below, Inspection, InvalidatedBy};
 use engine::{Route, Visit, keyed_query};
 use reasons::dropped_query;
 use seen::{Seen, decide, remembered};
@@ -96,14 +96,14 @@ struct BackOff {
 
 pub(super) async fn explain(admin: &Admin, request: &Request) -> Result<Response, Problem> {
     let asked = Asked::read(request.query.as_deref())?;
-    let mut explained = explained(admin, &asked)?;
+    let mut explained = explained(admin, &asked).await?;
     if asked.host.is_none() && admin.site().hosts.sites.is_empty() && explained.stored.is_none() {
         explained.advice.extend(stored_elsewhere(admin, &asked).await);
     }
     Ok(json(&explained))
 }
 
-fn explained(admin: &Admin, asked: &Asked) -> Result<Explained, Problem> {
+async fn explained(admin: &Admin, asked: &Asked) -> Result<Explained, Problem> {
     let fields = asked.fields();
     let visit = proxy::Asked {
         scheme: asked.scheme,
@@ -113,12 +113,13 @@ fn explained(admin: &Admin, asked: &Asked) -> Result<Explained, Problem> {
         fields: &fields,
     };
     let site = admin.site();
-    match site.with_visit(&visit, |visit| of_method(admin, &site, asked, visit)) {
+    let below = site.below(&visit).await;
+    match site.with_visit(&visit, |visit| of_method(admin, &site, asked, visit, &below)) {
         Ok(explained) => Ok(explained),
         Err(UnknownHost) => {
             // What the path would be on a host that is served, and that this one is not.
             let elsewhere = proxy::Asked { host: None, ..visit };
-            let explained = site.with_visit(&elsewhere, |visit| of_method(admin, &site, asked, visit));
+            let explained = site.with_visit(&elsewhere, |visit| of_method(admin, &site, asked, visit, &below));
             explained.map(|explained| refused(explained, asked)).map_err(|UnknownHost| {
                 Problem::unprocessable("`url` has a host that is none of `hosts`, and none of them can be asked for")
             })
@@ -127,22 +128,22 @@ fn explained(admin: &Admin, asked: &Asked) -> Result<Explained, Problem> {
 }
 
 /// The look-up is of a GET. A HEAD is answered from the same entry (RFC 9110, 9.3.2), but a route may be for GET alone.
-fn of_method(admin: &Admin, site: &Site, asked: &Asked, visit: &Visit<'_>) -> Explained {
+fn of_method(admin: &Admin, site: &Site, asked: &Asked, visit: &Visit<'_>, below: &Below) -> Explained {
     let route = site.routes.find(asked.method.as_str(), visit.request.host, visit.request.path);
     if Arc::ptr_eq(route, visit.route) {
-        return of_visit(admin, site, visit);
+        return of_visit(admin, site, visit, below);
     }
     let request = semantics::Request { method: Method::of(asked.method.as_str()), ..*visit.request };
     let query = keyed_query(&request, visit.facts, &route.policy);
     let mut key = Vec::new();
     let hash = site.engine.key(&request, visit.facts, &route.policy, query.as_deref(), &mut key);
     let facts = visit.facts;
-    of_visit(admin, site, &Visit { request: &request, facts, route, query: query.as_deref(), key: &key, hash })
+    of_visit(admin, site, &Visit { request: &request, facts, route, query: query.as_deref(), key: &key, hash }, below)
 }
 
-fn of_visit(admin: &Admin, site: &Site, visit: &Visit<'_>) -> Explained {
+fn of_visit(admin: &Admin, site: &Site, visit: &Visit<'_>, below: &Below) -> Explained {
     let now = site.engine.clock.now();
-    let inspection = site.engine.inspect(visit, now);
+    let inspection = site.engine.inspect(visit, now, below);
     let nowhere = || OriginState { name: String::new(), servers: Vec::new() };
     let origin = admin.origins.get(visit.route.origin).map_or_else(nowhere, |upstream| OriginState::of(upstream));
     let dropped = dropped_query(visit.request.query, visit.query);

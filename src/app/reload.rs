@@ -124,7 +124,7 @@ fn fixed(config: &Config) -> Vec<Section> {
         section("logging", &config.logging),
         section("logging.access", &config.access),
         section("origins", &config.origins),
-        section("store", &config.store),
+        section("store", &(&config.store, &config.disk)),
         // Whether there is one: the one that was made at the start is told once.
         section("admin.token", &config.admin.token.is_some()),
     ]

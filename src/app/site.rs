@@ -1,5 +1,6 @@
 //! From a configuration to what connections need to know, at the start and at every reload.
 
+use super::storage::Storage;
 use crate::access::AccessLog;
 use crate::admin::{Scope, Token, Tokens, Vendor};
 use crate::config::{self, Config};
@@ -23,18 +24,17 @@ pub(super) struct Foundations {
     pub(super) access: AccessLog,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
-    /// For hashing.
-    pub(super) seed: u64,
+    pub(super) storage: Storage,
 }
 
 pub(super) fn first(config: &Config, foundations: Foundations) -> Site {
-    let Foundations { client, identity, access, clock, metrics, seed } = foundations;
+    let Foundations { client, identity, access, clock, metrics, storage } = foundations;
     let settings = engine::Settings {
-        deployment: "default".to_owned(),
-        store: config.store,
+        deployment: config.deployment.id.clone(),
+        store: storage.store,
         origins: config.origins.iter().map(origin_settings).collect(),
-        seed,
-        keeper: Box::new(engine::invalidate::Volatile),
+        seed: storage.seed,
+        keeper: storage.keeper,
     };
     Site {
         routes: routes(config, &metrics),

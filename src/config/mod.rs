@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tree::Node;
 
@@ -44,12 +44,35 @@ pub struct Config {
     /// In the order of the file. The first is for requests that match no route.
     pub origins: Vec<origin::Settings>,
     pub store: engine::store::Settings,
+    pub disk: Option<Disk>,
+    pub deployment: Deployment,
     /// The first that matches decides.
     pub routes: Vec<RouteConfig>,
     /// The policy for requests that match no route.
     pub unmatched: semantics::Policy,
     /// The tags of those.
     pub unmatched_tags: Vec<TagTemplate>,
+}
+
+/// Where the disk store lies, and how much there may be of it.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    pub path: PathBuf,
+    /// Bytes.
+    pub max_size: u64,
+    /// Bytes.
+    pub max_object: u64,
+    pub sync: Duration,
+    /// Thousandths of the file system.
+    pub min_free: u32,
+}
+
+/// Whose pages are served.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    pub id: String,
+    pub keep: usize,
+    pub bridge: bool,
 }
 
 /// The operator's address.
@@ -138,6 +161,9 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
     let folder = path.parent().unwrap_or(Path::new(""));
     for list in config.routes.iter_mut().filter_map(|route| route.prerender.as_mut()?.file.as_mut()) {
         *list = folder.join(&*list);
+    }
+    if let Some(disk) = &mut config.disk {
+        disk.path = folder.join(&disk.path);
     }
     Ok(config)
 }

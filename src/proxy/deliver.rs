@@ -3,7 +3,7 @@
 use super::pace::{Pace, too_slow};
 use super::synthetic::{Own, wants_json};
 use engine::flight::{Opened, Watcher};
-use engine::store::Head;
+use engine::store::{BodyReader, Head};
 use engine::{Failed, Served};
 use http::StatusCode;
 use semantics::range::{self, Range};
@@ -52,7 +52,7 @@ impl<'c> Client<'c> {
         self.pace.in_all().saturating_sub(self.around)
     }
 
-    /// A stored response: whole, a part of it, or 304.
+    /// A stored response: whole, a part of it, or 304. `file`: its body, where that is not held in memory.
     pub(super) async fn stored(
         &mut self,
         request: &Request<'_>,
@@ -60,6 +60,7 @@ impl<'c> Client<'c> {
         served: &Served,
         now: Timestamp,
         tail: &mut Vec<u8>,
+        mut file: Option<BodyReader>,
     ) -> io::Result<Sent> {
         let response = &served.response;
         tail.clear();
@@ -75,12 +76,16 @@ impl<'c> Client<'c> {
         }
         if status == StatusCode::OK
             && facts.range.is_some()
-            && let Some(sent) = self.part(request, facts, served, tail).await?
+            && let Some(sent) = self.part(request, facts, served, tail, &mut file).await?
         {
             return Ok(sent);
         }
-        let body: &[u8] = if request.method == Method::Head { b"" } else { &response.body };
+        let whole = request.method != Method::Head;
+        let body = response.body.held().filter(|_| whole).map_or(&b""[..], |body| body);
         self.answer(response.head.wire(), tail, body).await?;
+        if let Some(file) = file.filter(|_| whole) {
+            self.from_file(file).await?;
+        }
         Ok(Sent { status: status.as_u16() })
     }
 
@@ -114,11 +119,12 @@ impl<'c> Client<'c> {
         facts: &Facts<'_>,
         served: &Served,
         tail: &[u8],
+        file: &mut Option<BodyReader>,
     ) -> io::Result<Option<Sent>> {
         let response = &served.response;
         let Validators { etag, last_modified } = response.validators();
         let holds = facts.if_range.is_none_or(|value| range::if_range_holds(value, etag, last_modified));
-        let size = response.body.len() as u64;
+        let size = response.body.len();
         let resolved = match facts.range {
             Some(value) if holds && request.method == Method::Get => range::resolve(value, size),
             _ => Range::Whole,
@@ -128,18 +134,33 @@ impl<'c> Client<'c> {
             Range::Part { first, last } => ("206 Partial Content", 206, format!("bytes {first}-{last}/{size}")),
             Range::Unsatisfiable => ("416 Range Not Satisfiable", 416, format!("bytes */{size}")),
         };
-        let body = match resolved {
-            Range::Part { first, last } => slice(&response.body, first, last),
-            _ => &[],
+        let (body, length) = match resolved {
+            Range::Part { first, last } => {
+                let body = response.body.held().map_or(&b""[..], |body| slice(body, first, last));
+                (body, last.saturating_add(1).min(size) - first)
+            }
+            _ => (&b""[..], 0),
         };
         let mut lines = format!("HTTP/1.1 {line}\r\n").into_bytes();
         for (name, value) in response.head.fields().filter(|(n, _)| *n != "content-length" && *n != "content-range") {
             put(&mut lines, name, value);
         }
-        put(&mut lines, "content-length", body.len().to_string().as_bytes());
+        put(&mut lines, "content-length", length.to_string().as_bytes());
         put(&mut lines, "content-range", content_range.as_bytes());
         self.answer(&lines, tail, body).await?;
+        if let (Some(mut file), Range::Part { first, last }) = (file.take(), resolved) {
+            file.part(first, last);
+            self.from_file(file).await?;
+        }
         Ok(Some(Sent { status: kind }))
+    }
+
+    /// A body as it comes from the disk. One that is damaged breaks the answer off: never a clean wrong one.
+    async fn from_file(&mut self, mut file: BodyReader) -> io::Result<()> {
+        while let Some(chunk) = file.chunk().await? {
+            self.send(&mut [IoSlice::new(&chunk)]).await?;
+        }
+        Ok(())
     }
 
     /// A body on its way, as it comes. A fill that breaks off breaks this answer off too: never a clean short one.

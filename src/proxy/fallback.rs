@@ -96,7 +96,9 @@ const SHELL_AT_MOST: usize = 4 << 20;
 async fn whole(answer: Answer) -> Option<Shell> {
     match answer {
         Answer::Served(served) => {
-            Some(Shell { head: served.response.head.clone(), body: served.response.body.clone() })
+            // A shell that is too large to be held is none.
+            let body = served.response.body.held()?.clone();
+            Some(Shell { head: served.response.head.clone(), body })
         }
         // What is not to be stored would be fetched for every visitor.
         Answer::Stream { status: CacheStatus::Forwarded { stored: false, collapsed: false, .. }, .. } => None,

@@ -1,6 +1,7 @@
 //! A look at the cache from the side, as a visit would find it: for operators, and for what an unsafe method leaves behind.
 
 use super::site::Site;
+use engine::inspect::Below;
 use engine::invalidate::{Invalidation, NotKept};
 use engine::{Answer, Failed, Prerendered, Regenerated, Route, Step, Unless, Visit, keyed_query};
 use semantics::{Facts, Field, Forward, Method, Request, Scheme, decision};
@@ -66,6 +67,20 @@ impl Site {
         Ok(then(&self.look_up(&host, asked).visit()))
     }
 
+    /// Brings what is stored for this request's URL into memory.
+    pub(super) async fn recall_all(&self, asked: &Asked<'_>) {
+        let Some(host) = self.host_of(asked) else { return };
+        let looked = self.look_up(&host, asked);
+        self.engine.recall_all(&looked.visit()).await;
+    }
+
+    /// What lies on the disk for this request, for a look at it.
+    pub async fn below(&self, asked: &Asked<'_>) -> Below {
+        let Some(host) = self.host_of(asked) else { return Below::default() };
+        let looked = self.look_up(&host, asked);
+        self.engine.below(&looked.visit()).await
+    }
+
     /// Renders a page now, and returns when it is stored.
     ///
     /// # Errors
@@ -95,7 +110,10 @@ impl Site {
             Step::Serve(served) => Answer::Served(served),
             Step::Pass(why) => Answer::Pass(why, None),
             Step::Unsatisfiable => Answer::Unsatisfiable,
-            Step::Wait => self.engine.answer(&visit).await,
+            Step::Wait => {
+                self.engine.recall(&visit).await;
+                self.engine.answer(&visit).await
+            }
         })
     }
 

@@ -88,7 +88,7 @@ impl Passed {
     }
 
     /// A success of an unsafe method leaves nothing stored at its URL that may be used unseen (RFC 9111, 4.4).
-    fn after_unsafe(&self, session: &Session, response: &ResponseHeader, handover: &Handover) {
+    async fn after_unsafe(&self, session: &Session, response: &ResponseHeader, handover: &Handover) {
         let request = session.req_header();
         if request.method.is_safe() || !(response.status.is_success() || response.status.is_redirection()) {
             return;
@@ -109,6 +109,7 @@ impl Passed {
                 query: request.uri.query(),
                 fields,
             };
+            site.recall_all(&asked).await;
             // The host was known when the request came in.
             let _ = site.with_visit(&asked, |visit| {
                 let policy = &visit.route.policy;
@@ -278,7 +279,7 @@ impl ProxyHttp for Passed {
         if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
             upstream.balance.succeeded(server);
         }
-        self.after_unsafe(session, response, handed(ctx)?);
+        self.after_unsafe(session, response, handed(ctx)?).await;
         let Some(probe) = ctx.handover.as_mut().and_then(|h| h.probe.as_mut()) else { return Ok(()) };
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             probe.not_a_page();

@@ -6,6 +6,7 @@ use super::head::Head;
 use super::site::{Handover, Site};
 use super::synthetic::Own;
 use crate::access::Line;
+use engine::store::BodyReader;
 use engine::{Answer, Probe, Route, Served, Step, Visit, keyed_query};
 use http::StatusCode;
 use semantics::{CacheStatus, Facts, Forward, Outcome, Request, Timestamp, decision};
@@ -80,12 +81,14 @@ pub(super) async fn take(
     let hash = site.engine.key(&request, &facts, &route.policy, query.as_deref(), &mut scratch.key);
     let visit = Visit { request: &request, facts: &facts, route, query: query.as_deref(), key: &scratch.key, hash };
     let step = site.engine.begin(&visit, started);
-    if let Step::Serve(served) = step {
+    if let Step::Serve(served) = &step
+        && served.response.body.held().is_some()
+    {
         // One hit in so many notes that the host is in use: a site that only hits must not lose its place to made-up names.
         if started.as_micros().is_multiple_of(HITS_NOTED) && site.hosts.sites.is_empty() {
             site.known_hosts.admit(&host, started);
         }
-        let sent = client.stored(&request, &facts, &served, started, &mut scratch.tail).await;
+        let sent = client.stored(&request, &facts, served, started, &mut scratch.tail, None).await;
         route.metrics.served(served.response.windows.age(started));
         return finish(site, &incoming, route, served.status.outcome(), client, sent);
     }
@@ -117,6 +120,11 @@ async fn wait(
         let sent = client.own(request, &looped()).await;
         return Waited::Ended(finish(site, incoming, visit.route, Outcome::Error, client, sent));
     }
+    // What is not in memory may be on the disk.
+    let step = match step {
+        Step::Wait if site.engine.recall(visit).await => site.engine.begin(visit, incoming.started),
+        step => step,
+    };
     let answer = match step {
         Step::Pass(why) => return Waited::Pass(why, None),
         Step::Unsatisfiable => Answer::Unsatisfiable,
@@ -126,7 +134,7 @@ async fn wait(
             if !listed && !site.known_hosts.admit(request.host, incoming.started) {
                 return Waited::Pass(Forward::Bypass, None);
             }
-            match stored_for_all(site, visit) {
+            match stored_for_all(site, visit).await {
                 Some(answer) => answer,
                 None => match site.instead(visit).await {
                     Instead::Wait => site.engine.answer(visit).await,
@@ -143,11 +151,11 @@ async fn wait(
             }
         }
     };
+    let (answer, file) = with_file(site, visit, answer).await;
     let (outcome, sent) = match answer {
         Answer::Pass(why, probe) => return Waited::Pass(why, probe),
         Answer::Served(served) => {
-            let sent = deliver_stored(site, visit, client, &served, tail).await;
-            (served.status.outcome(), sent)
+            (served.status.outcome(), deliver_stored(site, visit, client, &served, file, tail).await)
         }
         Answer::Stream { opened, watcher, status } => {
             (status.outcome(), client.streamed(request, &opened, watcher, &status).await)
@@ -160,7 +168,7 @@ async fn wait(
 
 /// Without `hosts`, what was generated before anybody asked is stored under the origin's own name, and answers every host
 /// that has no page of its own (semantics 43).
-fn stored_for_all(site: &Site, visit: &Visit<'_>) -> Option<Answer> {
+async fn stored_for_all(site: &Site, visit: &Visit<'_>) -> Option<Answer> {
     let authority = site.hosts.authority(visit.route.origin);
     let shared = site.hosts.sites.is_empty() && site.shared.has(&visit.route.name);
     if !shared || visit.request.host == authority || site.engine.is_stored(visit) {
@@ -170,6 +178,7 @@ fn stored_for_all(site: &Site, visit: &Visit<'_>) -> Option<Answer> {
     let mut key = Vec::new();
     let hash = site.engine.key(&request, visit.facts, &visit.route.policy, visit.query, &mut key);
     let shared = Visit { request: &request, key: &key, hash, ..*visit };
+    site.engine.recall(&shared).await;
     match site.engine.begin(&shared, site.engine.clock.now()) {
         // A page alone: a redirect to the public name, say, is only for who did not ask for that.
         Step::Serve(served) if served.response.head.status() == StatusCode::OK => Some(Answer::Served(served)),
@@ -182,6 +191,7 @@ async fn deliver_stored(
     visit: &Visit<'_>,
     client: &mut Client<'_>,
     served: &Served,
+    file: Option<BodyReader>,
     tail: &mut Vec<u8>,
 ) -> io::Result<Sent> {
     let now = site.engine.clock.now();
@@ -189,7 +199,27 @@ async fn deliver_stored(
     if matches!(served.status.outcome(), Outcome::Hit | Outcome::Stale) {
         visit.route.metrics.served(served.response.windows.age(now));
     }
-    client.stored(visit.request, visit.facts, served, now, tail).await
+    client.stored(visit.request, visit.facts, served, now, tail, file).await
+}
+
+/// Opens the body of an answer that is not held in memory. It may have gone since it was looked up: then there is another
+/// answer, and at the worst the origin's own.
+async fn with_file(site: &Arc<Site>, visit: &Visit<'_>, mut answer: Answer) -> (Answer, Option<BodyReader>) {
+    for _ in 0..2 {
+        let Answer::Served(served) = &answer else { return (answer, None) };
+        if served.response.body.held().is_some() {
+            return (answer, None);
+        }
+        if let Some(file) = site.engine.open(&served.response).await {
+            return (answer, Some(file));
+        }
+        site.engine.recall(visit).await;
+        answer = site.engine.answer(visit).await;
+    }
+    match answer {
+        Answer::Served(served) if served.response.body.held().is_none() => (Answer::Pass(Forward::Miss, None), None),
+        answer => (answer, None),
+    }
 }
 
 /// Counts the request and notes it down, however it ended.

@@ -6,6 +6,7 @@ mod origins;
 mod policy;
 mod prerender;
 mod routes;
+mod store;
 mod tags;
 
 use super::address::host_and_port;
@@ -66,7 +67,9 @@ pub(super) fn build(root: &Root, tree: &Node, faults: &mut Vec<Fault>) -> Config
         logging: logging(&root.logging),
         access: access_log(&root.logging.access, &file.key("logging").key("access"), faults),
         origins,
-        store: store(root, &file, faults),
+        store: store::memory(root, &file, faults),
+        disk: store::disk(root, &file, faults),
+        deployment: store::deployment(root, &file, faults),
         routes,
         unmatched,
         unmatched_tags: tags::of_unmatched(root, &file, faults),
@@ -207,18 +210,6 @@ fn access_log(written: &raw::Access, spot: &Spot<'_>, faults: &mut Vec<Fault>) -
         }
     };
     access::Settings { format, output }
-}
-
-fn store(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> engine::store::Settings {
-    let memory = &root.store.memory;
-    let spot = file.key("store").key("memory");
-    if memory.max_object > memory.max_size {
-        let at = spot.key(if spot.has("max_object") { "max_object" } else { "max_size" });
-        let (object, size) = (memory.max_object, memory.max_size);
-        let message = format!("does not fit: `max_object` ({object}) is larger than `max_size` ({size})");
-        faults.push(at.fault(message));
-    }
-    engine::store::Settings { max_size: memory.max_size.in_memory(), max_object: memory.max_object.in_memory() }
 }
 
 /// A deadline: with none at all, nothing would ever be in time.

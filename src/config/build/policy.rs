@@ -10,7 +10,7 @@ use crate::config::tree::Spot;
 use http::{HeaderName, HeaderValue};
 use semantics::Policy;
 use semantics::policy::{BypassWhen, NamePattern, OnUncacheable, QueryRule, Revalidate, SetCookie};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 
 /// The policy for requests that match no route. Its faults are those of `defaults`.
 pub(super) fn unmatched(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> Policy {
@@ -34,6 +34,7 @@ pub(super) fn policy(keys: &RouteKeys, revalidate: Revalidate, draft: &Draft) ->
     policy.draft_secret.clone_from(&draft.secret.0);
     policy.refresh_ahead = keys.refresh_ahead.unwrap_or(false);
     policy.admit_after = keys.admit_after.map_or(1, NonZeroU32::get);
+    policy.history = keys.history.map_or(1, NonZeroU16::get);
     policy.renders_per_minute = keys.renders_per_minute.and_then(Limit::get).map(NonZeroU32::get);
     if let Some(key) = &keys.key {
         if let Some(query) = &key.query {

@@ -57,7 +57,7 @@ pub(crate) struct Root {
     pub(crate) store: Store,
     /// Entries scoped to a deployment of the application.
     #[serde(default)]
-    pub(crate) deployment: NotAvailable,
+    pub(crate) deployment: Deployment,
     /// Draft mode: such requests pass by the cache.
     #[serde(default)]
     pub(crate) draft: Draft,
@@ -67,6 +67,25 @@ pub(crate) struct Root {
     /// The first route that matches a request decides. What matches none is header-driven, on the first origin.
     #[serde(default)]
     pub(crate) routes: Vec<Route>,
+}
+
+/// Whose pages are stored: a new version of the application has pages of its own.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Deployment {
+    /// The deployment that is served. It counts only if it is another one than at the last start or reload: what was activated
+    /// otherwise since then stays.
+    pub(crate) id: String,
+    /// So many deployments keep their pages, the one that is served among them.
+    pub(crate) keep: NonZeroUsize,
+    /// Serves the previous deployment's page as stale while the new one's is rendered.
+    pub(crate) bridge: bool,
+}
+
+impl Default for Deployment {
+    fn default() -> Self {
+        Deployment { id: "default".to_owned(), keep: count(5), bridge: false }
+    }
 }
 
 /// Towards clients.

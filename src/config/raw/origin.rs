@@ -1,6 +1,6 @@
 //! Keys about what is behind Larder, and about where responses are kept.
 
-use super::values::{ByteSize, Duration, NotAvailable, OnlyRoundRobin};
+use super::values::{ByteSize, Duration, NotAvailable, OnlyRoundRobin, Percent};
 use super::{MIB, count};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -106,8 +106,8 @@ pub(crate) struct Passed {
 pub(crate) struct Store {
     /// In memory.
     pub(crate) memory: Memory,
-    /// On disk, to survive a restart.
-    pub(crate) disk: NotAvailable,
+    /// On disk too, to survive a restart.
+    pub(crate) disk: Option<Disk>,
     /// Shared by several Larders.
     pub(crate) redis: NotAvailable,
 }
@@ -119,6 +119,41 @@ pub(crate) struct Memory {
     pub(crate) max_size: ByteSize,
     /// Larger bodies are not stored.
     pub(crate) max_object: ByteSize,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Disk {
+    /// A directory for Larder alone; it is made where it is missing.
+    pub(crate) path: String,
+    /// For all files, as they lie on the disk.
+    #[serde(default = "disk_size")]
+    pub(crate) max_size: ByteSize,
+    /// Larger bodies are not stored. Those that are larger than `memory.max_object` are read from the disk for each visitor.
+    #[serde(default = "disk_object")]
+    pub(crate) max_object: ByteSize,
+    /// After so long what was stored is on the disk, whatever happens to Larder.
+    #[serde(default = "disk_sync")]
+    pub(crate) sync: Duration,
+    /// So much of the file system is left free.
+    #[serde(default = "disk_free")]
+    pub(crate) min_free: Percent,
+}
+
+fn disk_size() -> ByteSize {
+    ByteSize(20 << 30)
+}
+
+fn disk_object() -> ByteSize {
+    ByteSize(64 * MIB)
+}
+
+fn disk_sync() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn disk_free() -> Percent {
+    Percent(5)
 }
 
 impl Default for Timeouts {

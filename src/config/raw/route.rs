@@ -1,12 +1,10 @@
 //! Keys of routes.
 
-use super::values::{
-    ByteSize, Duration, Limit, NotAvailable, OneOrMore, OnlyAutoOrNone, OnlyOne, Percent, RoutesOnly, Status,
-};
+use super::values::{ByteSize, Duration, Limit, NotAvailable, OneOrMore, OnlyAutoOrNone, Percent, RoutesOnly, Status};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 
 /// Requests that are treated alike.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -67,8 +65,9 @@ pub(crate) struct RouteKeys {
     /// So many renders a minute: beyond them pages that are not stored are refused with 503, and stored ones stay as they are.
     #[schemars(extend("default" = "unlimited"))]
     pub(crate) renders_per_minute: Option<Limit<NonZeroU32>>,
-    /// Good versions that are kept.
-    pub(crate) history: OnlyOne,
+    /// Good versions of each page that are kept, with the one that is served; more than 1 needs `store.disk`.
+    #[schemars(extend("default" = 1))]
+    pub(crate) history: Option<NonZeroU16>,
     /// The path of the page that stands for one that is being generated (`fallback: shell`).
     pub(crate) shell: Option<String>,
     /// Tags of every page, by which it can be invalidated; `{name}` stands for the segment that the pattern captures.

@@ -163,7 +163,8 @@ impl FromStr for Percent {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = text.strip_suffix('%').filter(|n| !n.starts_with('0') && n.bytes().all(|b| b.is_ascii_digit()));
+        let plain = |n: &&str| (*n == "0" || !n.starts_with('0')) && n.bytes().all(|b| b.is_ascii_digit());
+        let number = text.strip_suffix('%').filter(plain);
         let percent = number.and_then(|n| n.parse::<u8>().ok()).filter(|percent| *percent < 100);
         percent.map(Percent).ok_or_else(|| format!("`{text}` is not a percentage"))
     }
@@ -187,7 +188,7 @@ impl JsonSchema for Percent {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": PERCENT, "pattern": "^[1-9][0-9]?%$" })
+        json_schema!({ "type": "string", "format": PERCENT, "pattern": "^(0|[1-9][0-9]?)%$" })
     }
 }
 
@@ -366,7 +367,6 @@ marks! {
     /// A key that belongs to a route.
     RoutesOnly: { "not": {}, "x-larder-refused": "belongs to a route: it says what one page is" }
     OnlyFalse: { "const": false, "default": false, "x-larder-only": true }
-    OnlyOne: { "const": 1, "default": 1, "x-larder-only": true }
     OnlyIsr: { "const": "isr", "default": "isr", "x-larder-only": true }
     OnlyRoundRobin: { "const": "round_robin", "default": "round_robin", "x-larder-only": true }
     OnlyAutoOrNone: { "enum": ["auto", "none"], "default": "auto", "x-larder-only": true }

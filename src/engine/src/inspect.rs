@@ -4,7 +4,7 @@
 use crate::guard::Known;
 use crate::history::{Cause, Past};
 use crate::invalidate::{Invalidation, Mode, Target, Validity};
-use crate::store::{KeyHash, Place, Slot, StoredResponse};
+use crate::store::{KeyHash, Place, Slot, StoredResponse, Tier};
 use crate::{Engine, Visit};
 use semantics::key::Key;
 use semantics::settlement::Failure;
@@ -77,6 +77,7 @@ pub struct Listed {
     pub expires_in: Option<i64>,
     /// Everything that it costs.
     pub bytes: usize,
+    pub tier: Tier,
     pub tags: Vec<String>,
     pub route: Arc<str>,
     pub last_refresh: Past,
@@ -113,20 +114,22 @@ impl Engine {
     /// How many responses of each deployment are stored, by its id.
     pub async fn deployments(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::from([(self.deployment().to_string(), 0)]);
-        let mut place = None;
-        loop {
-            let (found, next) = self.store.walk(place);
+        let mut held = 0;
+        while let Some(found) = self.store.held(held) {
             for (_, response) in found {
                 if let Some(key) = key::read(&response.key, !response.variant.is_empty()) {
                     *counts.entry(key.deployment).or_default() += 1;
                 }
             }
-            place = next;
-            if place.is_none() {
-                return counts;
-            }
+            held += 1;
             tokio::task::yield_now().await;
         }
+        // What is in memory is on the disk too, or will be in a moment.
+        for (id, count) in self.store.disk_deployments().await {
+            let there = counts.entry(id).or_default();
+            *there = count.max(*there);
+        }
+        counts
     }
 
     /// Lists stored responses, `limit` at most, from behind `after`. What is stored throughout is listed exactly once.
@@ -134,10 +137,12 @@ impl Engine {
         let mut entries = Vec::new();
         let mut place = after.map(Place::behind);
         loop {
-            let (found, next) = self.store.walk(place);
+            let (found, next) = self.store.walk(place).await;
             let now = self.clock.now();
-            for (hash, response) in found {
-                let Some(listed) = self.listed(hash, &response, now).filter(|l| fits(filter, l)) else { continue };
+            for (hash, response, tier) in found {
+                let Some(listed) = self.listed(hash, &response, tier, now).filter(|l| fits(filter, l)) else {
+                    continue;
+                };
                 entries.push(listed);
                 if entries.len() == limit {
                     return Listing { entries, next: Some(hash) };
@@ -156,8 +161,8 @@ impl Engine {
     async fn each_stored(&self, mut each: impl FnMut(&Arc<StoredResponse>) -> std::ops::ControlFlow<()>) {
         let mut place = None;
         loop {
-            let (found, next) = self.store.walk(place);
-            for (_, response) in &found {
+            let (found, next) = self.store.walk(place).await;
+            for (_, response, _) in &found {
                 if each(response).is_break() {
                     return;
                 }
@@ -215,7 +220,7 @@ impl Engine {
         there
     }
 
-    fn listed(&self, hash: KeyHash, response: &StoredResponse, now: Timestamp) -> Option<Listed> {
+    fn listed(&self, hash: KeyHash, response: &StoredResponse, tier: Tier, now: Timestamp) -> Option<Listed> {
         let Some(Selection::Stored { windows, .. }) = self.selection(response, now) else { return None };
         let subject = response.subject()?;
         let key = key::read(&response.key, !response.variant.is_empty())?;
@@ -241,15 +246,16 @@ impl Engine {
             ttl: seconds(windows.fresh_until),
             expires_in: seconds(windows.stale_until),
             bytes: response.cost(),
+            tier,
             tags,
             route: response.route.clone(),
             last_refresh: last,
         })
     }
 
-    /// What a visit would get now, and why.
-    pub fn inspect(&self, visit: &Visit<'_>, now: Timestamp) -> Inspection {
-        let (hash, stored, nominated, variants) = self.peek(visit);
+    /// What a visit would get now, and why. `below`: see [`Engine::below`].
+    pub fn inspect(&self, visit: &Visit<'_>, now: Timestamp, below: &Below) -> Inspection {
+        let Peeked { hash, stored, tier, nominated, variants } = self.peek(visit, below);
         let selection = stored.as_ref().and_then(|response| self.selection(response, now));
         let verdict = self.verdict(visit, hash, &nominated, now);
         let selection = match (selection, &verdict) {
@@ -266,7 +272,7 @@ impl Engine {
             let (mode, by, epoch) = self.journal.reason(&response.subject()?, response.checked.began())?;
             Some(InvalidatedBy { mode, by, epoch })
         });
-        let listed = stored.as_ref().and_then(|response| self.listed(hash, response, now));
+        let listed = stored.as_ref().and_then(|response| self.listed(hash, response, tier, now));
         let mut past = self.history.of(hash);
         if past.is_empty() {
             past.extend(listed.as_ref().map(|l| l.last_refresh));
@@ -285,21 +291,61 @@ impl Engine {
         }
     }
 
+    /// What lies on the disk for a visit, and not in memory: for [`Engine::inspect`]. It stays there.
+    pub async fn below(&self, visit: &Visit<'_>) -> Below {
+        let there = self.store.peek(visit.hash, visit.key);
+        let primary = match there {
+            Some(_) => None,
+            None => self.store.peek_below(visit.hash, visit.key, false).await,
+        };
+        let mut variant = None;
+        if let Some(Slot::Varies(spec)) = there.as_ref().or(primary.as_ref()) {
+            let (hash, key) = self.variant_of(visit, spec);
+            if self.store.peek(hash, &key).is_none() {
+                variant = self.store.peek_below(hash, &key, true).await;
+            }
+        }
+        Below { primary, variant }
+    }
+
     /// The same look-up as a visit's, without noting a use.
-    fn peek(&self, visit: &Visit<'_>) -> (KeyHash, Option<Arc<StoredResponse>>, Vec<String>, usize) {
-        let spec = match self.store.peek(visit.hash, visit.key) {
-            Some(Slot::Response(response)) => return (visit.hash, Some(response), Vec::new(), 1),
-            Some(Slot::Varies(spec)) => spec,
-            None => return (visit.hash, None, Vec::new(), 0),
+    fn peek(&self, visit: &Visit<'_>, below: &Below) -> Peeked {
+        let at = |hash, key: &[u8], below: &Option<Slot>| match self.store.peek(hash, key) {
+            Some(slot) => Some((slot, Tier::Memory)),
+            None => below.clone().filter(|slot| slot.key() == key).map(|slot| (slot, Tier::Disk)),
+        };
+        let nothing = |hash| Peeked { hash, stored: None, tier: Tier::Memory, nominated: Vec::new(), variants: 0 };
+        let spec = match at(visit.hash, visit.key, &below.primary) {
+            Some((Slot::Response(response), tier)) => {
+                return Peeked { stored: Some(response), tier, variants: 1, ..nothing(visit.hash) };
+            }
+            Some((Slot::Varies(spec), _)) => spec,
+            None => return nothing(visit.hash),
         };
         let (hash, key) = self.variant_of(visit, &spec);
-        let stored = match self.store.peek(hash, &key) {
-            Some(Slot::Response(response)) => Some(response),
-            _ => None,
+        let (stored, tier) = match at(hash, &key, &below.variant) {
+            Some((Slot::Response(response), tier)) => (Some(response), tier),
+            _ => (None, Tier::Memory),
         };
         let variants = spec.variants.lock().len();
-        (hash, stored, spec.names.clone(), variants)
+        Peeked { hash, stored, tier, nominated: spec.names.clone(), variants }
     }
+}
+
+/// What lies on the disk for one visit.
+#[derive(Clone, Debug, Default)]
+pub struct Below {
+    primary: Option<Slot>,
+    variant: Option<Slot>,
+}
+
+/// What a look-up came to.
+struct Peeked {
+    hash: KeyHash,
+    stored: Option<Arc<StoredResponse>>,
+    tier: Tier,
+    nominated: Vec<String>,
+    variants: usize,
 }
 
 fn fits(filter: &Filter, listed: &Listed) -> bool {

@@ -102,6 +102,16 @@ impl Tags {
         self.0.split('\n').filter(|t| !t.is_empty())
     }
 
+    /// All of them, a line each.
+    pub fn joined(&self) -> &str {
+        &self.0
+    }
+
+    /// What was [`Tags::joined`].
+    pub fn from_joined(joined: Box<str>) -> Self {
+        Tags(joined)
+    }
+
     /// Bytes on the heap.
     pub fn heap_size(&self) -> usize {
         self.0.len()
@@ -143,6 +153,20 @@ impl Checked {
     /// The epoch in which its fetch began.
     pub fn began(&self) -> u64 {
         self.began
+    }
+
+    /// Of a response that was kept elsewhere meanwhile.
+    pub fn restored(began: u64, seen: u64, swept: u64) -> Self {
+        Checked { began, epoch: AtomicU64::new(seen.max(began).max(swept)), worst: AtomicU64::new(VALID) }
+    }
+
+    pub fn seen(&self) -> u64 {
+        if self.validity() == Validity::Valid { self.epoch.load(Ordering::Acquire) } else { self.began }
+    }
+
+    /// The same for a copy.
+    pub fn again(&self) -> Self {
+        Checked::restored(self.began, self.seen(), 0)
     }
 
     fn validity(&self) -> Validity {

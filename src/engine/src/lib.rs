@@ -53,7 +53,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use store::{KeyHash, KeyHasher, Memory, Slot, StoredResponse, VarySpec};
+use store::{KeyHash, KeyHasher, Slot, Store, StoredResponse, VarySpec};
 
 /// One origin's name and limits.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ pub(crate) struct OriginLimits {
 /// What an engine is made of.
 pub struct Settings {
     pub deployment: String,
-    pub store: store::Settings,
+    pub store: Store,
     pub origins: Vec<OriginSettings>,
     /// Of this process, for hashing.
     pub seed: u64,
@@ -91,13 +91,13 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// Part of every key.
     deployment: ArcSwap<String>,
-    store: Memory,
+    store: Store,
     hasher: KeyHasher,
     flights: Arc<Flights>,
     verdicts: Verdicts,
     admission: Admission,
     ahead: Ahead,
-    journal: Journal,
+    journal: Arc<Journal>,
     history: Histories,
     /// Whether what was invalidated hard is being removed at present.
     sweeping: AtomicBool,
@@ -160,19 +160,36 @@ impl Engine {
             clock,
             metrics,
             deployment: ArcSwap::from_pointee(settings.deployment),
-            store: Memory::new(settings.store),
+            store: settings.store,
             hasher: KeyHasher::new(settings.seed),
             flights: Arc::default(),
             verdicts: Verdicts::default(),
             admission: Admission::default(),
             ahead: Ahead::default(),
-            journal: Journal::new(settings.seed, settings.keeper),
+            journal: Arc::new(Journal::new(settings.seed, settings.keeper)),
             history: Histories::default(),
             sweeping: AtomicBool::new(false),
             put_off: Mutex::default(),
             origin,
             origins,
         })
+    }
+
+    /// Starts the threads of the disk store, where there is one.
+    ///
+    /// # Errors
+    /// The system has no threads left.
+    pub fn start_storing(&self) -> std::io::Result<()> {
+        let Some(disk) = self.store.disk() else { return Ok(()) };
+        let journal = self.journal.clone();
+        disk.start(Box::new(move |response| journal.check(&response.checked, || response.subject()) != Validity::Hard))
+    }
+
+    /// Writes what is still to be written. Nothing is stored on the disk afterwards.
+    pub fn leave(&self) {
+        if let Some(disk) = self.store.disk() {
+            disk.leave();
+        }
     }
 
     /// Writes a request's key into `buffer`; the visit borrows it.
@@ -301,6 +318,46 @@ impl Engine {
         Some(response)
     }
 
+    /// Brings what a visit asks for back from the disk, where it is only there. Says whether there is anything now that was
+    /// not in memory before.
+    pub async fn recall(&self, visit: &Visit<'_>) -> bool {
+        if self.store.disk().is_none() {
+            return false;
+        }
+        let now = self.clock.now();
+        let there = self.store.peek(visit.hash, visit.key);
+        let (slot, recalled) = match there {
+            Some(slot) => (slot, false),
+            None => match self.store.recall(visit.hash, visit.key, false, now).await {
+                Some(slot) => (slot, true),
+                None => return false,
+            },
+        };
+        let Slot::Varies(spec) = slot else { return recalled };
+        let (hash, key) = self.variant_of(visit, &spec);
+        self.store.peek(hash, &key).is_none() && self.store.recall(hash, &key, true, now).await.is_some() || recalled
+    }
+
+    /// Brings everything that is stored for a visit's URL into memory, its variants too.
+    pub async fn recall_all(&self, visit: &Visit<'_>) {
+        self.recall(visit).await;
+        let Some(Slot::Varies(spec)) = self.store.peek(visit.hash, visit.key) else { return };
+        let variants: Vec<_> = spec.variants.lock().iter().copied().collect();
+        for hash in variants {
+            self.store.recall_variant(hash, visit.key, self.clock.now()).await;
+        }
+    }
+
+    /// Opens the body of a stored response that is not held in memory. `None`: it is not there any more, and neither is the
+    /// response; whoever asks for it starts over.
+    pub async fn open(&self, response: &Arc<StoredResponse>) -> Option<store::BodyReader> {
+        let reader = self.store.open(response).await;
+        if reader.is_none() {
+            self.store.forget(self.hasher.hash(&response.key), response);
+        }
+        reader
+    }
+
     /// Starts a background regeneration; the caller holds the response's claim.
     fn refresh(self: &Arc<Self>, visit: &Visit<'_>, response: &Arc<StoredResponse>) {
         let selected = self.select(visit);
@@ -336,7 +393,10 @@ impl Engine {
 
     /// Metrics as text, gauges brought up to date.
     pub fn render_metrics(&self) -> String {
-        self.metrics.store(&self.store.usage());
+        self.metrics.store.memory(&self.store.usage());
+        if let Some(usage) = self.store.disk_usage() {
+            self.metrics.store.disk(&usage);
+        }
         self.metrics.epoch(self.journal.epoch());
         self.metrics.render()
     }

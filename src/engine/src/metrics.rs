@@ -3,14 +3,15 @@
 
 mod histogram;
 mod labels;
+mod store;
 
 pub use histogram::Histogram;
 
 use crate::invalidate::Invalidation;
 use crate::origin::Kind;
 use labels::{
-    EvictionLabels, InvalidationLabels, OriginKindLabels, OriginLabels, OriginOutcomeLabels, OutcomeLabels,
-    RequestLabels, RouteCacheLabels, RouteGuardLabels, RouteLabels, RouteReasonLabels, ServerLabels, TierLabels,
+    InvalidationLabels, OriginKindLabels, OriginLabels, OriginOutcomeLabels, OutcomeLabels, RequestLabels,
+    RouteCacheLabels, RouteGuardLabels, RouteLabels, RouteReasonLabels, ServerLabels,
 };
 use parking_lot::RwLock;
 use prometheus_client::encoding::text::encode;
@@ -26,6 +27,7 @@ use semantics::storability::NotStorable;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use store::StoreMetrics;
 
 /// The counters of one route, found once and then only counted.
 #[derive(Clone, Debug)]
@@ -91,9 +93,7 @@ pub struct Metrics {
     stale_because_failing: Family<RouteLabels, Gauge>,
     refreshes_in_flight: Family<OriginLabels, Gauge>,
     refresh_queue: Family<OriginLabels, Gauge>,
-    store_bytes: Family<TierLabels, Gauge>,
-    store_entries: Family<TierLabels, Gauge>,
-    store_evictions: Family<EvictionLabels, Counter>,
+    pub(crate) store: StoreMetrics,
     invalidations: Family<InvalidationLabels, Counter>,
     invalidation_epoch: Gauge,
     invalidations_folded: Counter,
@@ -122,9 +122,7 @@ impl Metrics {
             stale_because_failing: Family::default(),
             refreshes_in_flight: Family::default(),
             refresh_queue: Family::default(),
-            store_bytes: Family::default(),
-            store_entries: Family::default(),
-            store_evictions: Family::default(),
+            store: StoreMetrics::default(),
             invalidations: Family::default(),
             invalidation_epoch: Gauge::default(),
             invalidations_folded: Counter::default(),
@@ -193,9 +191,7 @@ impl Metrics {
             "Background regenerations waiting for their turn",
             self.refresh_queue.clone(),
         );
-        r.register("larder_store_bytes", "Bytes stored, with heads, keys and indexes", self.store_bytes.clone());
-        r.register("larder_store_entries", "Stored responses", self.store_entries.clone());
-        r.register("larder_store_evictions", "Stored responses that had to go", self.store_evictions.clone());
+        self.store.register(r);
         r.register("larder_invalidations", "Invalidations by what they select", self.invalidations.clone());
         r.register("larder_invalidation_epoch", "The newest invalidation", self.invalidation_epoch.clone());
         r.register(
@@ -291,16 +287,6 @@ impl Metrics {
         let labels = OriginLabels { origin: origin.clone() };
         let in_flight = self.refreshes_in_flight.get_or_create(&labels).clone();
         (in_flight, self.refresh_queue.get_or_create(&labels).clone())
-    }
-
-    pub fn store(&self, usage: &crate::store::Usage) {
-        let memory = TierLabels { tier: "memory" };
-        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.store_bytes.get_or_create(&memory).set(gauge(usage.bytes));
-        self.store_entries.get_or_create(&memory).set(gauge(usage.entries));
-        let capacity = EvictionLabels { tier: "memory", reason: "capacity" };
-        let evictions = self.store_evictions.get_or_create(&capacity);
-        evictions.inc_by(usage.evictions.saturating_sub(evictions.get()));
     }
 
     /// Totals for the status page.

@@ -59,6 +59,7 @@ impl Engine {
     /// # Errors
     /// What the origin did instead.
     pub async fn regenerate(self: &Arc<Self>, visit: &Visit<'_>) -> Result<Regenerated, Arc<Failed>> {
+        self.recall(visit).await;
         let (ordered, started) = (self.journal.epoch(), self.clock.now());
         for _ in 0..TRIES {
             let selected = self.select(visit);
@@ -95,23 +96,26 @@ impl Engine {
     }
 
     /// An unsafe method succeeded on a visit's URL: what is stored there is to be validated (RFC 9111, 4.4), and so are
-    /// the groups that its answer names in `Cache-Group-Invalidation` (RFC 9875), each at most once per back-off.
+    /// the groups that its answer names in `Cache-Group-Invalidation` (RFC 9875), each at most once per back-off. Of what is
+    /// stored: what was recalled, see [`Engine::recall_all`].
     pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, groups: &[String]) {
         let now = self.clock.now();
-        let note = |response: &StoredResponse| {
+        let note = |hash, response: &Arc<StoredResponse>| {
             response.written.note(response.fetched_at, now, back_off(&response.windows));
+            self.store.keep(hash, &Slot::Response(response.clone()));
         };
         // First what is on its way: it looks again after it has landed.
         self.flights.note_written(visit.hash, now);
         match self.store.peek(visit.hash, visit.key) {
-            Some(Slot::Response(response)) => note(&response),
+            Some(Slot::Response(response)) => note(visit.hash, &response),
             Some(Slot::Varies(spec)) => {
                 spec.written.stamp(now);
+                self.store.keep(visit.hash, &Slot::Varies(spec.clone()));
                 let variants: Vec<_> = spec.variants.lock().iter().copied().collect();
                 for hash in variants {
                     self.flights.note_written(hash, now);
                     if let Some(response) = self.store.peek_response(hash) {
-                        note(&response);
+                        note(hash, &response);
                     }
                 }
             }
@@ -156,10 +160,15 @@ async fn later(engine: Arc<Engine>, one: Invalidation, pause: Duration) {
 /// Removes what was invalidated hard, so that the records of it can be forgotten.
 async fn sweep(engine: Arc<Engine>) {
     let epoch = engine.journal.epoch();
+    // What is on its way to the disk was judged when it was stored: now it has to be seen.
+    if !engine.store.settle().await {
+        engine.sweeping.store(false, Ordering::Release);
+        return;
+    }
     let mut place = None;
     loop {
-        let (found, next) = engine.store.walk(place);
-        for (hash, response) in found {
+        let (found, next) = engine.store.walk(place).await;
+        for (hash, response, _) in found {
             if engine.validity(&response, engine.clock.now()) == Validity::Hard {
                 engine.store.remove_response(hash, &response);
             }
@@ -171,5 +180,6 @@ async fn sweep(engine: Arc<Engine>) {
         tokio::task::yield_now().await;
     }
     engine.journal.swept(epoch);
+    engine.store.swept(epoch);
     engine.sweeping.store(false, Ordering::Release);
 }

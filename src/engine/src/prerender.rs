@@ -42,6 +42,7 @@ impl Engine {
     /// Renders a page that nobody asked for, and returns when it is stored. Visitors go before it.
     pub async fn prerender(self: &Arc<Self>, visit: &Visit<'_>, unless: Unless) -> Prerendered {
         let started = self.clock.now();
+        self.recall(visit).await;
         for _ in 0..TRIES {
             let selected = self.select(visit);
             let now = self.clock.now();

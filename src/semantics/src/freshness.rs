@@ -45,6 +45,19 @@ impl Windows {
         Windows { fresh_until: self.fresh_until.min(at), ..self }
     }
 
+    /// Everything earlier by `span`; what has no end has none.
+    #[must_use]
+    pub fn moved_back(self, span: Duration) -> Self {
+        let back = |at: Timestamp| if at == Timestamp::NEVER { at } else { at.before(span) };
+        Windows {
+            generated: back(self.generated),
+            age_at_generation: self.age_at_generation,
+            fresh_until: back(self.fresh_until),
+            stale_until: back(self.stale_until),
+            error_until: back(self.error_until),
+        }
+    }
+
     /// To be validated from `at` on (RFC 9111, 4.4). For a failing origin it still answers, where stale use is not
     /// forbidden.
     #[must_use]

@@ -3,7 +3,7 @@
 
 mod read;
 
-pub use read::{Key, host_and_path, primary, read};
+pub use read::{Key, deployment, host_and_path, primary, read};
 
 use crate::message::{Facts, Request};
 use crate::policy::Policy;
@@ -66,6 +66,15 @@ pub fn write_primary(out: &mut Vec<u8>, parts: &KeyParts<'_>, facts: &Facts<'_>,
 
 /// Stands before the name of a keyed cookie: no field's name has a colon.
 const COOKIE: &str = "cookie:";
+
+/// The same primary key for another deployment; `None`: it is no key.
+pub fn of_deployment(out: &mut Vec<u8>, primary: &[u8], deployment: &str) -> Option<()> {
+    let rest = read::behind_deployment(primary)?;
+    out.clear();
+    part(out, deployment.as_bytes());
+    out.extend_from_slice(rest);
+    Some(())
+}
 
 /// Extends a primary key by the normalised values of nominated fields: the key of one variant.
 pub fn write_variant(out: &mut Vec<u8>, primary: &[u8], nominated: &[(String, Option<Vec<u8>>)]) {

@@ -155,6 +155,8 @@ pub struct Policy {
     /// Pages that somebody keeps asking for are regenerated before their window ends.
     pub refresh_ahead: bool,
     /// Store a page only from so many requests for it within 10 minutes on; at least 1.
+    /// Good versions of a page that are kept, the one that is served among them.
+    pub history: u16,
     pub admit_after: u32,
     /// So many renders a minute; further pages that are not stored are refused. `None`: any number.
     pub renders_per_minute: Option<u32>,
@@ -187,6 +189,7 @@ impl Policy {
             draft_secret: None,
             fallback: Fallback::Blocking,
             refresh_ahead: false,
+            history: 1,
             admit_after: 1,
             renders_per_minute: None,
             browser_cache_control: None,

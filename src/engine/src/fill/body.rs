@@ -43,7 +43,7 @@ impl Job {
                     self.lead.push(chunk);
                 }
             }
-            if size > self.engine.store.settings().max_object {
+            if size > self.engine.store.max_object() {
                 // Nobody reads along: whoever waits asks for himself.
                 if self.stored.is_none() && !self.lead.is_open() {
                     return Err(Ending::Dropped(NotStorable::TooLarge));
@@ -64,7 +64,7 @@ impl Job {
 
     /// A body without its coding. Off the async workers: it may be large.
     async fn decoded(&self, body: Bytes, coding: Coding) -> Result<Bytes, Ending> {
-        let most = self.engine.store.settings().max_object;
+        let most = self.engine.store.max_object();
         let (failure, message) = match tokio::task::spawn_blocking(move || decode::decode(&body, coding, most)).await {
             Ok(Ok(body)) => return Ok(body),
             Ok(Err(Undecodable::TooLarge)) if self.stored.is_none() => {

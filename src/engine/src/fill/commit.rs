@@ -7,7 +7,7 @@ use crate::guard::{back_off, next_attempt};
 use crate::history::Cause;
 use crate::invalidate::{Checked, Tags, Validity};
 use crate::origin::{Kind, OriginResponse};
-use crate::store::{Audience, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
+use crate::store::{Audience, Body, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -21,7 +21,6 @@ use semantics::vary::{self, Vary};
 use semantics::{Field, Method, Request, Timestamp, Windows, honesty, tags};
 use std::sync::Arc;
 use std::time::Duration;
-use xxhash_rust::xxh3::xxh3_128;
 
 /// Bodies from here on are judged off the async workers, in bytes.
 const LARGE: usize = 256 * 1024;
@@ -89,8 +88,12 @@ impl Job {
         if !matches!(&there, Some(Slot::Varies(known)) if Arc::ptr_eq(known, spec)) {
             self.engine.store.put(self.primary, Slot::Varies(spec.clone()), now);
         }
-        if let Some(oldest) = spec.admit(placed.hash) {
-            self.engine.store.remove(oldest);
+        let (new, oldest) = spec.admit(placed.hash);
+        if let Some(oldest) = oldest {
+            self.engine.store.remove(oldest, &placed.key, true);
+        }
+        if new {
+            self.engine.store.keep(self.primary, &Slot::Varies(spec.clone()));
         }
     }
 
@@ -139,13 +142,13 @@ impl Job {
         }
         // A byte-identical body is not stored twice (semantics 19).
         let body = match &self.stored {
-            Some(stored) if stored.body == body => stored.body.clone(),
-            _ => body,
+            Some(stored) if stored.body.is(&body) => stored.body.clone(),
+            _ => Body::from(body),
         };
         let times = Times { requested: storable.requested, responded: storable.responded, completed: now };
         let etag = self.made_up_etag(response, &body);
         self.tell_stripped_cookies(response);
-        let head = self.head(response, Audience::Store, Some(body.len() as u64), etag);
+        let head = self.head(response, Audience::Store, Some(body.len()), etag);
         let replaces = self.stored.is_some();
         let windows =
             freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times, replaces);
@@ -166,6 +169,8 @@ impl Job {
             rendered_in_ms: self.rendered_in_ms(&times, &response.fields),
             variant: placed.variant.into_boxed_slice(),
             regeneration: Regeneration::default(),
+            pinned: false,
+            history: self.route.policy.history,
         });
         if let Some(broken) = broken {
             return Err(Ending::Guarded(stored, broken));
@@ -193,7 +198,7 @@ impl Job {
         }
         // A page may come back smaller than the words that it was gone.
         let page = self.stored.as_ref().filter(|s| guard::applies_to(s.head.status()));
-        let replaces = page.map(|s| s.body.len());
+        let replaces = page.map(|s| usize::try_from(s.body.len()).unwrap_or(usize::MAX));
         let judge = {
             let (guard, body) = (guard.clone(), body.clone());
             move || guard::judge(&guard, kind.as_ref().map(HeaderValue::as_bytes), &body, replaces).err()
@@ -265,7 +270,7 @@ impl Job {
             fields: &fields,
             policy: &self.route.policy,
             audience: Audience::Store,
-            length: Some(old.body.len() as u64),
+            length: Some(old.body.len()),
             etag: (!fields.contains_key(http::header::ETAG))
                 .then(|| made_up(&old.body))
                 .filter(|_| self.route.policy.is_isr()),
@@ -284,6 +289,8 @@ impl Job {
             rendered_in_ms: self.rendered_in_ms(times, &response.fields),
             variant: old.variant.clone(),
             regeneration: Regeneration::default(),
+            pinned: false,
+            history: self.route.policy.history,
         });
         self.route.storm.succeeded(times.completed);
         self.keep(self.hash, &stored, &response.fields, windows);
@@ -338,7 +345,7 @@ impl Job {
     }
 
     /// An ISR page without an ETag gets a strong one from its body (semantics 48).
-    fn made_up_etag(&self, response: &OriginResponse, body: &Bytes) -> Option<HeaderValue> {
+    fn made_up_etag(&self, response: &OriginResponse, body: &Body) -> Option<HeaderValue> {
         let wanted = self.route.policy.is_isr() && response.status == StatusCode::OK;
         (wanted && !response.fields.contains_key(http::header::ETAG)).then(|| made_up(body))
     }
@@ -374,8 +381,8 @@ fn says_less(stored: &HeaderMap, news: &HeaderMap) -> bool {
     stored.stale_while_revalidate.is_some() && news == without
 }
 
-fn made_up(body: &[u8]) -> HeaderValue {
-    let tag = format!("\"{:032x}\"", xxh3_128(body));
+fn made_up(body: &Body) -> HeaderValue {
+    let tag = format!("\"{:032x}\"", body.digest());
     HeaderValue::try_from(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 

@@ -86,7 +86,7 @@ impl Job {
     }
 
     fn too_large(&self, length: Option<u64>) -> bool {
-        length.is_some_and(|l| l > self.engine.store.settings().max_object as u64)
+        length.is_some_and(|l| l > self.engine.store.max_object() as u64)
     }
 
     /// A failed answer, with the origin's own words if nothing is stored that may answer instead (RFC 9111, 4.3.3).

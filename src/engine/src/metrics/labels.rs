@@ -78,3 +78,9 @@ pub(super) struct EvictionLabels {
 pub(super) struct OutcomeLabels {
     pub(super) outcome: &'static str,
 }
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct TierOperationLabels {
+    pub(super) tier: &'static str,
+    pub(super) operation: &'static str,
+}

@@ -144,6 +144,23 @@ fn offset(n: usize) -> u32 {
 }
 
 impl Head {
+    /// Everything, to be written down: the wire, where fields and Larder's own begin in it, and what is hidden.
+    pub(super) fn parts(&self) -> (&[u8], u32, u32, &[u8]) {
+        (&self.wire, self.fields_from, self.own_from, &self.hidden)
+    }
+
+    /// The same back again; `None`: this was never a head.
+    pub(super) fn from_parts(
+        status: StatusCode,
+        wire: Bytes,
+        fields_from: u32,
+        own_from: u32,
+        hidden: Box<[u8]>,
+    ) -> Option<Head> {
+        let fits = fields_from <= own_from && own_from as usize <= wire.len();
+        fits.then_some(Head { status, wire, fields_from, own_from, hidden })
+    }
+
     pub fn status(&self) -> StatusCode {
         self.status
     }

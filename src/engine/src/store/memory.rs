@@ -28,22 +28,27 @@ pub enum Slot {
 }
 
 impl Slot {
-    fn cost(&self) -> usize {
+    pub(super) fn cost(&self) -> usize {
         match self {
             Slot::Response(response) => response.cost(),
             Slot::Varies(spec) => spec.cost(),
         }
     }
 
-    fn key(&self) -> &[u8] {
+    pub(crate) fn key(&self) -> &[u8] {
         match self {
             Slot::Response(response) => &response.key,
             Slot::Varies(spec) => &spec.key,
         }
     }
 
+    /// Whether its key is a variant's.
+    pub(super) fn is_variant(&self) -> bool {
+        matches!(self, Slot::Response(response) if !response.variant.is_empty())
+    }
+
     /// Whether its fetch began later.
-    fn is_newer_than(&self, other: &Slot) -> bool {
+    pub(super) fn is_newer_than(&self, other: &Slot) -> bool {
         match (self, other) {
             (Slot::Response(this), Slot::Response(that)) => {
                 (this.checked.began(), this.fetched_at) > (that.checked.began(), that.fetched_at)
@@ -63,7 +68,7 @@ impl Slot {
 
 /// Keys are hashes already.
 #[derive(Default)]
-struct AsIs(u64);
+pub(super) struct AsIs(u64);
 
 impl Hasher for AsIs {
     fn finish(&self) -> u64 {
@@ -88,20 +93,6 @@ impl Hasher for AsIs {
 struct Kept {
     slot: Slot,
     used: Timestamp,
-}
-
-/// Where a walk through the store goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    shard: usize,
-    after: Option<KeyHash>,
-}
-
-impl Place {
-    /// Behind the response at that hash.
-    pub fn behind(hash: KeyHash) -> Self {
-        Place { shard: shard_of(hash), after: Some(hash) }
-    }
 }
 
 type List = LruCache<KeyHash, Kept, BuildHasherDefault<AsIs>>;
@@ -147,7 +138,7 @@ type Shard = Mutex<Lists>;
 const KNOWN_AT_MOST: usize = 80;
 
 /// So many that a walk through one of a million entries holds its lock for a fraction of a millisecond.
-const SHARDS: usize = 256;
+pub(super) const SHARDS: usize = 256;
 /// Of many entries, the oldest of so many shards is old enough.
 const LOOKED_AT: usize = 8;
 
@@ -244,32 +235,43 @@ impl Memory {
         }
     }
 
-    /// One piece of a walk through all responses, in an order that does not change while the store does: what is there
-    /// throughout is met exactly once. `from` is `None` at the start; the walk is over when `None` is returned.
-    pub fn walk(&self, from: Option<Place>) -> (Vec<(KeyHash, Arc<StoredResponse>)>, Option<Place>) {
-        let place = from.unwrap_or(Place { shard: 0, after: None });
-        let Some(shard) = self.shards.get(place.shard) else { return (Vec::new(), None) };
+    /// The responses in one of the [`SHARDS`], by hash.
+    pub(super) fn shard_responses(&self, shard: usize, after: Option<KeyHash>) -> Vec<(KeyHash, Arc<StoredResponse>)> {
         let mut found: Vec<(KeyHash, Arc<StoredResponse>)> = Vec::new();
-        let shard = shard.lock();
+        let shard = self.shards[shard].lock();
         for (hash, kept) in shard.known.iter().chain(shard.new.iter()) {
             if let Slot::Response(response) = &kept.slot
-                && place.after.is_none_or(|after| *hash > after)
+                && after.is_none_or(|after| *hash > after)
             {
                 found.push((*hash, response.clone()));
             }
         }
         drop(shard);
         found.sort_unstable_by_key(|(hash, _)| *hash);
-        let next = place.shard + 1;
-        (found, (next < SHARDS).then_some(Place { shard: next, after: None }))
+        found
+    }
+
+    /// When what stands at this hash was last asked for.
+    pub(super) fn last_used(&self, hash: KeyHash) -> Option<Timestamp> {
+        self.shard(hash).lock().peek(hash).map(|kept| kept.used)
+    }
+
+    /// Puts something at its key unless there is something already, which is what counts then.
+    pub(super) fn put_absent(&self, hash: KeyHash, slot: Slot, now: Timestamp) -> Slot {
+        if let Some(there) = self.shard(hash).lock().peek(hash) {
+            return there.slot.clone();
+        }
+        self.put(hash, slot.clone(), now);
+        slot
     }
 
     /// Puts a response or a vary specification at its key, in the place of what was there, and evicts for room.
-    pub fn put(&self, hash: KeyHash, slot: Slot, now: Timestamp) {
+    /// Says whether it counts from now on: not if what is there began later.
+    pub fn put(&self, hash: KeyHash, slot: Slot, now: Timestamp) -> bool {
         let cost = slot.cost();
         if cost > self.settings.max_size {
             self.remove(hash);
-            return;
+            return true;
         }
         // Counted before it can be seen: who evicts it at once takes off no more than was put on.
         self.bytes.fetch_add(cost, Ordering::Relaxed);
@@ -290,6 +292,7 @@ impl Memory {
         drop(shard);
         self.forget(goes.as_ref(), which);
         self.make_room(hash);
+        !overtaken
     }
 
     /// Removes what stands at `hash`.
@@ -369,6 +372,6 @@ impl Memory {
     }
 }
 
-fn shard_of(hash: KeyHash) -> usize {
-    usize::try_from((hash >> 64) as u64 % SHARDS as u64).unwrap_or_default()
+pub(super) fn shard_of(hash: KeyHash) -> usize {
+    usize::try_from(hash >> 120).unwrap_or_default()
 }

@@ -1,19 +1,27 @@
-//! Stored responses and where they are kept. A store does not know why something is stored or for how long it is good.
+//! Stored responses and where they are kept: in memory, and under it on the disk. A store does not know why something is stored or for how long it is good.
 
+mod body;
+pub mod disk;
 mod head;
 mod memory;
 mod response;
+mod tiered;
 
+pub use body::{Body, Filed};
+pub use disk::{BodyReader, Disk, DiskSettings, DiskUsage};
 pub use head::{Audience, HIDDEN, Head, HeadBuilder};
-pub use memory::{Memory, Place, Settings, Slot, Usage};
+use memory::AsIs;
+pub use memory::{Memory, Settings, Slot, Usage};
 pub use response::{MAX_VARIANTS, Regeneration, Standing, StoredResponse, VarySpec, Written};
+pub use tiered::{Place, Store, Tier};
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// A key's place in tables: the full key is compared wherever an answer depends on it.
 pub type KeyHash = u128;
 
-/// Hashes keys with a seed of this process, so that nobody outside can look for collisions.
+/// Hashes keys with a seed that nobody outside knows, so that he cannot look for collisions: of this process, or of the
+/// disk store, whose files are named so.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyHasher {
     seed: u64,

@@ -1,9 +1,9 @@
 //! One stored response, and the state of its regeneration.
 
+use super::body::Body;
 use super::head::Head;
 use crate::invalidate::{Checked, Subject, Tags};
 use crate::metrics::Counted;
-use bytes::Bytes;
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use semantics::settlement::Failure;
@@ -22,7 +22,7 @@ pub struct StoredResponse {
     /// The full key: a hash that collides is a miss.
     pub key: Box<[u8]>,
     pub head: Head,
-    pub body: Bytes,
+    pub body: Body,
     pub windows: Windows,
     /// When its fetch began.
     pub fetched_at: Timestamp,
@@ -36,6 +36,10 @@ pub struct StoredResponse {
     /// The nominated fields and the values that selected this variant, replayed at a refresh.
     pub variant: Box<[(String, Option<Vec<u8>>)]>,
     pub regeneration: Regeneration,
+    /// Put back by an operator: it is served until he takes that back, whatever happens short of a hard invalidation.
+    pub pinned: bool,
+    /// Good versions of its page that are kept.
+    pub history: u16,
 }
 
 impl StoredResponse {
@@ -58,6 +62,26 @@ impl StoredResponse {
         storability::is_shared(&self.head.origin_fields(), self.windows.generated)
     }
 
+    /// The same with its body elsewhere. Its regeneration begins anew.
+    pub fn with_body(&self, body: Body) -> StoredResponse {
+        StoredResponse {
+            key: self.key.clone(),
+            head: self.head.clone(),
+            body,
+            windows: self.windows,
+            fetched_at: self.fetched_at,
+            checked: self.checked.again(),
+            written: self.written.inherited(),
+            route: self.route.clone(),
+            tags: self.tags.clone(),
+            rendered_in_ms: self.rendered_in_ms,
+            variant: self.variant.clone(),
+            regeneration: Regeneration::default(),
+            pinned: self.pinned,
+            history: self.history,
+        }
+    }
+
     /// What it can be selected by; `None` if its key cannot be read.
     pub fn subject(&self) -> Option<Subject<'_>> {
         let (host, path) = key::host_and_path(&self.key, !self.variant.is_empty())?;
@@ -72,7 +96,7 @@ impl StoredResponse {
             .iter()
             .map(|(n, v)| n.len() + v.as_ref().map_or(0, Vec::len) + size_of::<(String, Vec<u8>)>())
             .sum();
-        let heap = self.key.len() + self.head.heap_size() + self.body.len() + self.tags.heap_size() + variant;
+        let heap = self.key.len() + self.head.heap_size() + self.body.heap_size() + self.tags.heap_size() + variant;
         size_of::<Self>() + heap + INDEX_COST
     }
 }
@@ -87,9 +111,17 @@ const INDEX_COST: usize = 160;
 pub struct Written(AtomicU64);
 
 impl Written {
+    pub fn since(at: Timestamp) -> Self {
+        Written(AtomicU64::new(at.as_micros()))
+    }
+
+    pub fn at(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Acquire))
+    }
+
     /// The same for what takes the response's place.
     pub fn inherited(&self) -> Self {
-        Written(AtomicU64::new(self.0.load(Ordering::Acquire)))
+        Written::since(self.at())
     }
 
     /// Notes a success, without a pause.
@@ -266,13 +298,15 @@ impl VarySpec {
         }
     }
 
-    /// Notes a variant, and returns one that has to go.
-    pub fn admit(&self, variant: KeyHash) -> Option<KeyHash> {
+    /// Notes a variant. Says whether it is a new one, and returns one that has to go.
+    pub fn admit(&self, variant: KeyHash) -> (bool, Option<KeyHash>) {
         let mut variants = self.variants.lock();
+        let before = variants.len();
         // What is filled again goes to the end: the one that nobody asked for longest goes first.
         variants.retain(|v| *v != variant);
+        let new = variants.len() == before;
         variants.push_back(variant);
-        if variants.len() > MAX_VARIANTS { variants.pop_front() } else { None }
+        (new, if variants.len() > MAX_VARIANTS { variants.pop_front() } else { None })
     }
 
     pub fn cost(&self) -> usize {

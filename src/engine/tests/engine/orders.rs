@@ -28,7 +28,7 @@ async fn an_order_renders_now_and_is_answered_when_the_page_is_stored() {
         let world = stored().await;
         world.origin.on(path, page("v2").delay(secs(2)));
         let done = world.regenerate(path, &[]).await.unwrap();
-        assert_eq!(&done.response.body[..], b"v2");
+        assert_eq!(&done.response.body.held().unwrap()[..], b"v2");
         assert!(done.took >= secs(2), "{:?}", done.took);
         world.visit(path, &[]).await.is("v2").was(Outcome::Hit);
         assert_eq!(world.origin.asked(path), 2);
@@ -55,7 +55,7 @@ async fn whatever_is_stored_an_order_renders() {
         change(&world);
         world.origin.on("/isr/p", page("v2"));
         let done = world.regenerate("/isr/p", &[]).await.unwrap();
-        assert_eq!(&done.response.body[..], b"v2", "{name}");
+        assert_eq!(&done.response.body.held().unwrap()[..], b"v2", "{name}");
         world.visit("/isr/p", &[]).await.is("v2").was(Outcome::Hit);
         assert_eq!(world.origin.asked("/isr/p"), 2, "{name}");
     }
@@ -65,7 +65,7 @@ async fn whatever_is_stored_an_order_renders() {
         world.visit("/short/p", &[]).await.is("v1");
         world.advance(secs(after)).await;
         world.origin.on(path, page("v2"));
-        assert_eq!(&world.regenerate(path, &[]).await.unwrap().response.body[..], b"v2");
+        assert_eq!(&world.regenerate(path, &[]).await.unwrap().response.body.held().unwrap()[..], b"v2");
         world.visit(path, &[]).await.is("v2").was(Outcome::Hit);
     }
 }
@@ -76,7 +76,7 @@ async fn a_304_is_a_regeneration() {
         let world = stored().await;
         world.origin.on(path, answer(304, &[("etag", "\"1\"")], ""));
         let done = world.regenerate(path, &[]).await.unwrap();
-        assert_eq!(&done.response.body[..], b"v1");
+        assert_eq!(&done.response.body.held().unwrap()[..], b"v1");
         assert_eq!(done.response.windows.generated, world.now());
         assert_eq!(world.visit(path, &[]).await.is("v1").cache_status, "larder; hit; ttl=10");
     }
@@ -155,7 +155,7 @@ async fn an_order_during_another_fill_is_answered_by_a_render_that_began_after_i
             world.origin.on(path, page("new"));
             held.answer(page("old"));
             visit.await.unwrap().is(if stored { "v1" } else { "old" });
-            assert_eq!(&order.await.unwrap().unwrap().response.body[..], b"new");
+            assert_eq!(&order.await.unwrap().unwrap().response.body.held().unwrap()[..], b"new");
             assert_eq!(world.origin.asked(path), before + 1);
             world.visit(path, &[]).await.is("new").was(Outcome::Hit);
         }
@@ -177,7 +177,7 @@ async fn an_order_is_not_answered_by_the_failure_of_a_fill_that_began_before_it(
             held.answer(answer(503, &[], "sorry"));
             assert_eq!(visit.await.unwrap().status, 503);
             match order.await.unwrap() {
-                Ok(done) => assert_eq!((&done.response.body[..], fails), (&b"new"[..], false)),
+                Ok(done) => assert_eq!((&done.response.body.held().unwrap()[..], fails), (&b"new"[..], false)),
                 Err(failed) => assert_eq!((failed.failure, fails), (Failure::Status(500), true)),
             }
             assert_eq!(world.origin.asked(path), 2);
@@ -194,7 +194,7 @@ async fn an_order_that_gets_something_stale_asks_again_and_is_an_error_where_not
         world.origin.next(path, marked("v1"));
         world.origin.on(path, validated("v2"));
         let done = world.regenerate(path, &[]).await.unwrap();
-        assert_eq!(&done.response.body[..], b"v2");
+        assert_eq!(&done.response.body.held().unwrap()[..], b"v2");
         world.visit(path, &[]).await.is("v2").was(Outcome::Hit);
         assert_eq!(world.origin.asked(path), 3);
         world.origin.on(path, marked("v2"));
@@ -213,7 +213,7 @@ async fn orders_that_come_together_share_one_render() {
     assert_eq!(world.origin.asked("/isr/p"), 2);
     held.answer(page("v2"));
     for order in orders {
-        assert_eq!(&order.await.unwrap().unwrap().response.body[..], b"v2");
+        assert_eq!(&order.await.unwrap().unwrap().response.body.held().unwrap()[..], b"v2");
     }
     assert_eq!(world.origin.asked("/isr/p"), 2);
 }
@@ -254,10 +254,10 @@ async fn of_a_page_that_varies_an_order_renders_the_variant_that_it_names() {
         world.advance(secs(1)).await;
         world.origin.on_each(path, localised("v2"));
         let done = world.regenerate(path, &[("accept-language", "de")]).await.unwrap();
-        assert_eq!(&done.response.body[..], b"v2 in de");
+        assert_eq!(&done.response.body.held().unwrap()[..], b"v2 in de");
         assert_eq!(world.origin.last(path).field("accept-language"), Some("de"));
         let done = world.regenerate(path, &[("accept-language", "fr")]).await.unwrap();
-        assert_eq!(&done.response.body[..], b"v2 in fr", "also one that nobody asked for yet");
+        assert_eq!(&done.response.body.held().unwrap()[..], b"v2 in fr", "also one that nobody asked for yet");
         assert_eq!(world.origin.asked(path), before + 2);
         for (language, version) in [("de", "v2"), ("en", "v1"), ("fr", "v2")] {
             let seen = world.visit(path, &[("accept-language", language)]).await;

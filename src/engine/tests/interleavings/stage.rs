@@ -70,7 +70,10 @@ impl Stage {
         };
         let settings = engine::Settings {
             deployment: "test".to_owned(),
-            store: store::Settings { max_size: 64 << 20, max_object: 10_000 },
+            store: store::Store::new(
+                Arc::new(store::Memory::new(store::Settings { max_size: 64 << 20, max_object: 10_000 })),
+                None,
+            ),
             origins: vec![origin],
             seed: 7,
             keeper: Box::new(Volatile),
@@ -106,7 +109,9 @@ impl Stage {
         let asking = Asking::new(&self.engine, self.route(kind), &path, &[]);
         let visit = asking.visit();
         let brought = match self.engine.regenerate(&visit).await {
-            Ok(done) => version(&done.response.body).ok_or_else(|| "it brought no page".to_owned()),
+            Ok(done) => {
+                version(done.response.body.held().expect("held")).ok_or_else(|| "it brought no page".to_owned())
+            }
             Err(failed) => Err(failed.message.clone()),
         };
         self.ledger.lock().ordered(page, floor, brought);
@@ -115,7 +120,7 @@ impl Stage {
 
 async fn read(answer: Answer) -> Seen {
     match answer {
-        Answer::Served(served) => seen(&served.response.body, served.status, true),
+        Answer::Served(served) => seen(served.response.body.held().expect("held"), served.status, true),
         Answer::Stream { mut watcher, status, .. } => {
             let mut body = Vec::new();
             loop {

@@ -108,7 +108,13 @@ impl World {
         };
         let settings = engine::Settings {
             deployment: "test".to_owned(),
-            store: store::Settings { max_size: setup.max_size, max_object: setup.max_object },
+            store: store::Store::new(
+                Arc::new(store::Memory::new(store::Settings {
+                    max_size: setup.max_size,
+                    max_object: setup.max_object,
+                })),
+                None,
+            ),
             origins: vec![limits],
             seed: 7,
             keeper: setup.keeper,

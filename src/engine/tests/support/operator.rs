@@ -2,7 +2,7 @@
 
 use super::World;
 use super::visitor::{lines, owned};
-use engine::inspect::{Inspection, Listed};
+use engine::inspect::{Below, Inspection, Listed};
 use engine::invalidate::{Invalidation, Mode, Target};
 use engine::{Failed, Prerendered, Regenerated, Unless};
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl World {
         let now = self.time.sync();
         let fields = owned(fields);
         let lines = lines(&fields);
-        self.engine.inspect(&self.asking(target, &lines).visit(), now)
+        self.engine.inspect(&self.asking(target, &lines).visit(), now, &Below::default())
     }
 
     /// What is stored there, and is found by whoever sends these fields.

@@ -202,7 +202,7 @@ impl World {
             Answer::Served(served) => {
                 let head = &served.response.head;
                 let mut seen = Seen::new(How::Stored, head.status().as_u16(), served.status, at);
-                seen = seen.with(head, &served.response.body);
+                seen = seen.with(head, served.response.body.held().expect("held"));
                 seen.stored = Some(served.response);
                 seen
             }

@@ -50,6 +50,18 @@ pub fn host_and_path(key: &[u8], variant: bool) -> Option<(&[u8], &[u8])> {
     Some((rest.part()?, rest.part()?))
 }
 
+/// The deployment of a key, as [`read`] finds it.
+pub fn deployment(key: &[u8], variant: bool) -> Option<&[u8]> {
+    Reader { rest: primary(key, variant)? }.part()
+}
+
+/// What comes after the deployment in a primary key.
+pub(super) fn behind_deployment(primary: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader { rest: primary };
+    reader.part()?;
+    Some(reader.rest)
+}
+
 /// The primary key that a key is, or that a variant's begins with.
 pub fn primary(key: &[u8], variant: bool) -> Option<&[u8]> {
     if variant { Reader { rest: key }.part() } else { Some(key) }

@@ -1,0 +1,242 @@
+//! Looking things up on the disk. What can be had without waiting is read at once; for the rest a thread waits, with a
+//! deadline: a disk that is slow, full or broken makes misses, never errors.
+
+use super::Disk;
+use super::files::{File, is_not_regular};
+use super::format::{self, Bad, PREAMBLE, Preamble};
+use super::index::Indexed;
+use super::names::{Place, dir_of};
+use super::queue::{Pending, Work};
+use crate::store::{KeyHash, Slot};
+use semantics::Timestamp;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Files up to here may be read by the worker that asks, in bytes.
+const AT_ONCE: usize = 128 << 10;
+/// What cannot be waited for comes back within this, or did wait after all.
+const AT_ONCE_WITHIN: Duration = Duration::from_millis(20);
+/// How long a look-up may take.
+pub(super) const DEADLINE: Duration = Duration::from_secs(1);
+
+/// What a look at a file came to.
+enum Looked {
+    Found { slot: Slot, length: u64 },
+    Bad(Bad),
+    Failed(io::Error),
+}
+
+impl Disk {
+    /// What is stored at a key. `None`: nothing that could be had in time.
+    pub(crate) async fn find(self: &Arc<Self>, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
+        match self.queue.pending(hash) {
+            Some(Pending::Slot(slot)) => return Some(slot).filter(|slot| slot.key() == key),
+            Some(Pending::Gone) => return None,
+            None if self.health.is_off() => return None,
+            None => {}
+        }
+        let place = Place { dir: dir_of(self.settings.seed, key, variant)?, hash };
+        let looked = match self.at_once(place) {
+            Some(looked) => looked,
+            None => self.in_time(place).await?,
+        };
+        let slot = self.judge(looked, place, |slot| slot.key() == key)?;
+        // Ordered away while it was read.
+        let gone = matches!(self.queue.pending(hash), Some(Pending::Gone));
+        (!gone).then_some(slot)
+    }
+
+    /// A variant of what is stored at a primary key, by its hash.
+    pub(crate) async fn find_variant(self: &Arc<Self>, hash: KeyHash, primary: &[u8]) -> Option<Slot> {
+        if let Some(pending) = self.queue.pending(hash) {
+            return if let Pending::Slot(slot) = pending { Some(slot) } else { None };
+        }
+        let place = Place { dir: dir_of(self.settings.seed, primary, false)?, hash };
+        let looked = if self.health.is_off() { None } else { self.in_time(place).await };
+        self.judge(looked?, place, |slot| self.place_of(slot) == Some(place))
+    }
+
+    /// What is at a place, whatever its key. For threads that may wait.
+    pub(super) fn find_at(&self, place: Place) -> Option<Slot> {
+        let looked = self.look(place);
+        self.judge(looked, place, |slot| self.place_of(slot) == Some(place))
+    }
+
+    /// Without waiting; `None`: it would have to.
+    fn at_once(&self, place: Place) -> Option<Looked> {
+        if self.waits.load(Ordering::Relaxed) {
+            return None;
+        }
+        let began = self.clock.now();
+        let read = self.files.read_at_once(&place.path(), AT_ONCE);
+        let now = self.clock.now();
+        if now.since(began) > AT_ONCE_WITHIN && matches!(&read, Err(error) if error.kind() != io::ErrorKind::WouldBlock)
+        {
+            // A file system that cannot be taken at its word.
+            self.waits.store(true, Ordering::Relaxed);
+        }
+        match read {
+            Ok(bytes) => Some(self.decoded(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => Some(Looked::Failed(error)),
+        }
+    }
+
+    fn decoded(&self, bytes: &[u8]) -> Looked {
+        match format::decode(bytes, self.swept.load(Ordering::Acquire)) {
+            Ok(slot) => Looked::Found { slot, length: bytes.len() as u64 },
+            Err(bad) => Looked::Bad(bad),
+        }
+    }
+
+    /// With a thread that waits, if one is free, and no longer than the deadline.
+    async fn in_time(self: &Arc<Self>, place: Place) -> Option<Looked> {
+        let Ok(permit) = self.readers.clone().try_acquire_owned() else {
+            self.health.count("busy", &"not read: so many look-ups wait for the disk already");
+            return None;
+        };
+        let disk = self.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let looked = disk.look(place);
+            drop(permit);
+            looked
+        });
+        match timeout(DEADLINE, looked).await {
+            Ok(looked) => looked.ok(),
+            Err(_) => {
+                self.health.failed("read-deadline", &io::ErrorKind::TimedOut.into());
+                None
+            }
+        }
+    }
+
+    fn look(&self, place: Place) -> Looked {
+        match self.read(place) {
+            Ok(looked) => looked,
+            Err(error) => Looked::Failed(error),
+        }
+    }
+
+    fn read(&self, place: Place) -> io::Result<Looked> {
+        self.read_file(&place.path(), self.memory.settings().max_object as u64)
+    }
+
+    /// Reads a file: whole, where its body is no larger than `held`.
+    fn read_file(&self, path: &Path, held: u64) -> io::Result<Looked> {
+        let file = self.files.open(path)?;
+        let length = file.stat()?.length;
+        let mut head = vec![0; PREAMBLE];
+        let got = file.read_at(&mut head, 0)?;
+        head.truncate(got);
+        let preamble = match Preamble::read(&head) {
+            Ok(preamble) => preamble,
+            Err(bad) => return Ok(Looked::Bad(bad)),
+        };
+        if preamble.file_length() != Some(length) {
+            return Ok(Looked::Bad(Bad::Damaged));
+        }
+        let whole = preamble.body <= held;
+        let wanted = if whole { length } else { preamble.body_from() };
+        let Ok(wanted) = usize::try_from(wanted) else { return Ok(Looked::Bad(Bad::Damaged)) };
+        let mut bytes = vec![0; wanted];
+        let got = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(got);
+        if whole {
+            return Ok(self.decoded(&bytes));
+        }
+        Ok(match format::decode_head(&preamble, &bytes, self.swept.load(Ordering::Acquire)) {
+            Ok(slot) => Looked::Found { slot, length },
+            Err(bad) => Looked::Bad(bad),
+        })
+    }
+
+    /// What a look came to, for whoever asked; counts what went wrong.
+    fn judge(&self, looked: Looked, place: Place, suits: impl Fn(&Slot) -> bool) -> Option<Slot> {
+        match looked {
+            Looked::Found { slot, length } if suits(&slot) => {
+                self.health.worked();
+                let now = self.clock.now();
+                if self.index.has(place.hash) {
+                    self.index.used(place.hash, now);
+                } else {
+                    // Another process stored it, or it was not come to yet.
+                    let occupied = length.next_multiple_of(4096);
+                    self.index.put_new(&Indexed { place, occupied, used: now });
+                }
+                Some(not_from_the_future(slot, now))
+            }
+            Looked::Found { .. } => self.is_bad(place, Bad::Swapped),
+            Looked::Bad(bad) => self.is_bad(place, bad),
+            Looked::Failed(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.index.remove(place.hash);
+                None
+            }
+            Looked::Failed(error) if is_not_regular(&error) => {
+                self.health.count("not-a-file", &error);
+                None
+            }
+            Looked::Failed(error) => {
+                self.health.failed("read", &error);
+                None
+            }
+        }
+    }
+
+    fn is_bad(&self, place: Place, bad: Bad) -> Option<Slot> {
+        self.health.count(bad.as_str(), &"a file of the store is not what it should be; nothing is served from it");
+        // A later version's file may be wanted again by that version.
+        if bad != Bad::Newer {
+            let _ = self.queue.push(place, Work::Discard);
+        }
+        None
+    }
+
+    /// Removes a file that is not what it should be, if that is still so.
+    pub(super) fn discard(&self, place: Place) {
+        let good = matches!(self.look(place), Looked::Found { slot, .. } if self.place_of(&slot) == Some(place));
+        if !good {
+            self.unlink(place);
+        }
+    }
+
+    /// What is in a file, all of it in memory, if it belongs to this place.
+    pub(super) fn read_whole(&self, path: &Path, place: Place) -> Option<Slot> {
+        match self.read_file(path, self.settings.max_object).ok()? {
+            Looked::Found { slot, .. } if self.place_of(&slot) == Some(place) => Some(slot),
+            _ => None,
+        }
+    }
+
+    /// Where a slot belongs.
+    pub(super) fn place_of(&self, slot: &Slot) -> Option<Place> {
+        let key = slot.key();
+        Some(Place { dir: dir_of(self.settings.seed, key, slot.is_variant())?, hash: self.hasher.hash(key) })
+    }
+}
+
+/// The first bytes of an open file; `None`: they are not a stored response's.
+pub(super) fn preamble_of(file: &dyn File) -> io::Result<Option<Preamble>> {
+    let mut bytes = [0; PREAMBLE];
+    let got = file.read_at(&mut bytes, 0)?;
+    Ok(Preamble::read(&bytes[..got]).ok())
+}
+
+/// A clock that was set back must not make a page younger than it is: how old what lies ahead is nobody knows, so it is
+/// STALE from now on, and what it had left beyond that counts from now.
+fn not_from_the_future(mut slot: Slot, now: Timestamp) -> Slot {
+    const TOLERATED: Duration = Duration::from_secs(2);
+    if let Slot::Response(response) = &mut slot
+        && let Some(response) = Arc::get_mut(response)
+    {
+        let ahead = response.windows.generated.since(now);
+        if ahead > TOLERATED {
+            response.windows = response.windows.moved_back(ahead).stale_from(now);
+        }
+        response.fetched_at = response.fetched_at.min(now);
+    }
+    slot
+}

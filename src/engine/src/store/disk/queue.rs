@@ -1,0 +1,175 @@
+//! What is to be written. Whoever stores something does not wait for the disk: he leaves it here, where it is found until
+//! it is on the disk. Of two versions of a page only the newer one is written.
+
+use super::names::Place;
+use crate::store::{KeyHash, Slot};
+use parking_lot::{Condvar, Mutex};
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+/// What waits takes so much memory at most, in bytes, beside what the memory store counts anyway.
+const BYTES_AT_MOST: usize = 128 << 20;
+const JOBS_AT_MOST: usize = 65_536;
+
+/// What is to happen at a place.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    Keep(Slot),
+    Remove,
+    /// Remove it if it is still no stored response.
+    Discard,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) place: Place,
+    pub(super) work: Work,
+    /// Jobs of one key are told apart by it.
+    pub(super) number: u64,
+}
+
+/// What is known of a key that is not settled on the disk yet.
+pub(super) enum Pending {
+    Slot(Slot),
+    /// What lies on the disk does not count any more.
+    Gone,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    news: Condvar,
+    settled: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: HashMap<KeyHash, Job>,
+    order: VecDeque<(KeyHash, u64)>,
+    bytes: usize,
+    numbers: u64,
+    stopped: bool,
+    /// Whoever waits for everything that was left here before.
+    hurried: bool,
+}
+
+impl Waiting {
+    fn take_out(&mut self, hash: KeyHash) {
+        if let Some(job) = self.jobs.remove(&hash) {
+            self.bytes -= cost(&job.work);
+        }
+    }
+}
+
+fn cost(work: &Work) -> usize {
+    match work {
+        Work::Keep(slot) => slot.cost(),
+        Work::Remove | Work::Discard => 0,
+    }
+}
+
+/// Why something is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl Queue {
+    /// Leaves something to be done.
+    pub(super) fn push(&self, place: Place, work: Work) -> Result<(), Full> {
+        let mut waiting = self.waiting.lock();
+        let newer =
+            |job: &Job| matches!((&job.work, &work), (Work::Keep(there), Work::Keep(new)) if there.is_newer_than(new));
+        let there = waiting.jobs.get(&place.hash);
+        if there.is_some_and(newer) || (matches!(work, Work::Discard) && there.is_some()) {
+            return Ok(());
+        }
+        let more = cost(&work);
+        let room = waiting.jobs.len() < JOBS_AT_MOST && waiting.bytes + more <= BYTES_AT_MOST;
+        // What is to go must go; it costs little.
+        if matches!(work, Work::Keep(_)) && !room && waiting.bytes > 0 {
+            return Err(Full);
+        }
+        waiting.take_out(place.hash);
+        waiting.bytes += more;
+        waiting.numbers += 1;
+        let number = waiting.numbers;
+        waiting.jobs.insert(place.hash, Job { place, work, number });
+        waiting.order.push_back((place.hash, number));
+        drop(waiting);
+        self.news.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn pending(&self, hash: KeyHash) -> Option<Pending> {
+        match &self.waiting.lock().jobs.get(&hash)?.work {
+            Work::Keep(slot) => Some(Pending::Slot(slot.clone())),
+            Work::Remove => Some(Pending::Gone),
+            Work::Discard => None,
+        }
+    }
+
+    /// The next jobs, `most` at most, which can be found here until they are [`Queue::done`]; none after `patience`.
+    pub(super) fn take(&self, most: usize, patience: Duration) -> Vec<Job> {
+        let mut waiting = self.waiting.lock();
+        if waiting.order.is_empty() && !waiting.stopped && !waiting.hurried && !patience.is_zero() {
+            self.news.wait_for(&mut waiting, patience);
+        }
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some((hash, number)) = waiting.order.pop_front()
+        {
+            // A newer one stands further behind.
+            taken.extend(waiting.jobs.get(&hash).filter(|job| job.number == number).cloned());
+        }
+        taken
+    }
+
+    /// What these jobs were for is on the disk, or will not be.
+    pub(super) fn done(&self, jobs: impl Iterator<Item = (KeyHash, u64)>) {
+        let mut waiting = self.waiting.lock();
+        for (hash, number) in jobs {
+            if waiting.jobs.get(&hash).is_some_and(|job| job.number == number) {
+                waiting.take_out(hash);
+            }
+        }
+        if waiting.jobs.is_empty() {
+            waiting.hurried = false;
+            self.settled.notify_all();
+        }
+    }
+
+    /// Whether nothing newer is to happen there.
+    pub(super) fn is_newest(&self, hash: KeyHash, number: u64) -> bool {
+        self.waiting.lock().jobs.get(&hash).is_none_or(|job| job.number == number)
+    }
+
+    /// Whether somebody waits for all of it.
+    pub(super) fn is_hurried(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.hurried || waiting.stopped
+    }
+
+    /// Waits until everything is done, for so long at most. Says whether it is.
+    pub(super) fn settle(&self, patience: Duration) -> bool {
+        let mut waiting = self.waiting.lock();
+        if waiting.jobs.is_empty() {
+            return true;
+        }
+        waiting.hurried = true;
+        self.news.notify_all();
+        self.settled.wait_while_for(&mut waiting, |waiting| !waiting.jobs.is_empty(), patience);
+        waiting.jobs.is_empty()
+    }
+
+    pub(super) fn stop(&self) {
+        self.waiting.lock().stopped = true;
+        self.news.notify_all();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.waiting.lock().stopped
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.lock().jobs.len()
+    }
+}

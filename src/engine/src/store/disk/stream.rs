@@ -1,0 +1,106 @@
+//! Bodies that stay on the disk: read block by block for everybody who gets them, each block checked before it is given out.
+
+use super::Disk;
+use super::files::File;
+use super::find::{DEADLINE, preamble_of};
+use super::format::{BLOCK, SUM, block_sum};
+use super::names::Place;
+use crate::store::{Filed, KeyHash};
+use bytes::Bytes;
+use std::io;
+use std::sync::Arc;
+use tokio::time::timeout;
+
+/// Blocks that are read at a time.
+const AT_A_TIME: u64 = 4;
+
+/// A body that is being read from its file. The file may be replaced or removed meanwhile: this one stays as it is.
+#[derive(Debug)]
+pub struct BodyReader {
+    file: Arc<dyn File>,
+    body: Filed,
+    from: u64,
+    /// What is given out next, and where it ends.
+    at: u64,
+    end: u64,
+}
+
+impl Disk {
+    /// Opens the body of what is stored at a place; `None`: it is not there any more.
+    pub(super) async fn open_body(self: &Arc<Self>, dir: u64, hash: KeyHash, body: Filed) -> Option<BodyReader> {
+        let permit = self.readers.clone().try_acquire_owned().ok()?;
+        let disk = self.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let file = disk.files.open(&Place { dir, hash }.path());
+            let opened = file.and_then(|file| preamble_of(&*file).map(|preamble| (file, preamble)));
+            drop(permit);
+            opened
+        });
+        let (file, preamble) = match timeout(DEADLINE, opened).await.ok()?.ok()? {
+            Ok((file, preamble)) => (file, preamble?),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    self.health.failed("read", &error);
+                }
+                return None;
+            }
+        };
+        let same = preamble.id == body.id && preamble.body == body.length;
+        let from = preamble.body_from();
+        same.then(|| BodyReader { file: file.into(), body, from, at: 0, end: body.length })
+    }
+}
+
+impl BodyReader {
+    /// Gives out this part alone; both ends count.
+    pub fn part(&mut self, first: u64, last: u64) {
+        self.at = first.min(self.body.length);
+        self.end = last.saturating_add(1).min(self.body.length);
+    }
+
+    /// The next piece; `None` after the last.
+    ///
+    /// # Errors
+    /// The disk's, or the file was damaged: what follows is not the page.
+    pub async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        let first = self.at / BLOCK as u64;
+        let blocks = AT_A_TIME.min((self.end - 1) / BLOCK as u64 - first + 1);
+        let (file, body, from) = (self.file.clone(), self.body, self.from);
+        let read = tokio::task::spawn_blocking(move || read_blocks(&*file, &body, from, first, blocks));
+        let read = timeout(DEADLINE * 10, read).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+        let bytes = Bytes::from(read.map_err(io::Error::other)??);
+        let begins = first * BLOCK as u64;
+        let skipped = usize::try_from(self.at - begins).unwrap_or(usize::MAX).min(bytes.len());
+        let upto = usize::try_from(self.end - begins).unwrap_or(usize::MAX).min(bytes.len());
+        let chunk = bytes.slice(skipped..upto);
+        self.at += chunk.len() as u64;
+        if chunk.is_empty() { Err(damaged()) } else { Ok(Some(chunk)) }
+    }
+}
+
+fn read_blocks(file: &dyn File, body: &Filed, from: u64, first: u64, blocks: u64) -> io::Result<Vec<u8>> {
+    let stride = (BLOCK + SUM) as u64;
+    let whole = body.length + body.length.div_ceil(BLOCK as u64) * SUM as u64;
+    let length = (blocks * stride).min(whole.saturating_sub(first * stride));
+    let mut stored = vec![0; usize::try_from(length).unwrap_or_default()];
+    if file.read_at(&mut stored, from + first * stride)? != stored.len() {
+        return Err(damaged());
+    }
+    let mut bytes = Vec::with_capacity(stored.len());
+    for (number, block) in (first..).zip(stored.chunks(BLOCK + SUM)) {
+        let at = block.len().checked_sub(SUM).ok_or_else(damaged)?;
+        let (block, sum) = block.split_at(at);
+        if block_sum(block, body.id, number) != sum {
+            return Err(damaged());
+        }
+        bytes.extend_from_slice(block);
+    }
+    Ok(bytes)
+}
+
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a block of a stored body is damaged")
+}

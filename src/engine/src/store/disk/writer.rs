@@ -1,0 +1,303 @@
+//! The one who writes. Files are written beside, made durable together, and only then renamed: at every moment there is
+//! the old version of a page on the disk, or the new one, and neither is half there.
+
+use super::Disk;
+use super::files::File;
+use super::format::{self, BLOCK, SUM};
+use super::health::is_full;
+use super::index::Indexed;
+use super::names::{ID, PAGES, Place, TMP, dir_path, shard_path};
+use super::queue::{Job, Work};
+use crate::store::{Body, Filed, KeyHash, Slot, StoredResponse};
+use semantics::{Timestamp, key};
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Jobs that are taken at a time.
+const BATCH: usize = 64;
+/// So many files are written at most before they are made durable.
+const UNSYNCED_AT_MOST: usize = 1024;
+/// So many bytes, too.
+const UNSYNCED_BYTES_AT_MOST: u64 = 64 << 20;
+/// So few are made durable one by one; for more the whole file system is asked once.
+const FEW: usize = 4;
+/// Bodies up to here are written with their heads in one piece, in bytes.
+const IN_ONE_PIECE: usize = 1 << 20;
+
+/// Written beside, and not in its place yet.
+struct Beside {
+    place: Place,
+    number: u64,
+    slot: Slot,
+    name: PathBuf,
+    file: Box<dyn File>,
+    occupied: u64,
+    id: u64,
+}
+
+/// What could not be done, and why.
+type NotWritten = (&'static str, io::Error);
+
+/// What a writer remembers from one step to the next.
+#[derive(Default)]
+pub(super) struct Writer {
+    beside: Vec<Beside>,
+    bytes: u64,
+    since: Option<Timestamp>,
+    names: u64,
+    /// Directories that are there.
+    made: HashSet<(u64, usize)>,
+}
+
+impl Writer {
+    /// Takes some jobs, and does what is due. Says whether there was anything to do.
+    pub(super) fn step(&mut self, disk: &Disk) -> bool {
+        let due = disk.settings.sync / 2;
+        let patience = if self.beside.is_empty() { due } else { due / 8 };
+        let jobs = disk.queue.take(BATCH, patience);
+        let worked = !jobs.is_empty();
+        for job in jobs {
+            self.carry_out(disk, job);
+        }
+        let now = disk.clock.now();
+        let waits = self.since.is_some_and(|since| now.since(since) >= due);
+        let many = self.beside.len() >= UNSYNCED_AT_MOST || self.bytes >= UNSYNCED_BYTES_AT_MOST;
+        if waits || many || (!worked && disk.queue.is_hurried()) {
+            self.settle(disk);
+        }
+        disk.make_room(now);
+        worked || !self.beside.is_empty()
+    }
+
+    fn carry_out(&mut self, disk: &Disk, job: Job) {
+        let done = (job.place.hash, job.number);
+        self.forget_older(disk, job.place.hash);
+        match job.work {
+            Work::Keep(slot) => {
+                if let Err((operation, error)) = self.write(disk, job.place, job.number, slot.clone()) {
+                    disk.health.failed_or_counted(operation, &error);
+                    disk.not_written(job.place, job.number, &slot);
+                }
+                return;
+            }
+            Work::Remove => disk.unlink(job.place),
+            Work::Discard => disk.discard(job.place),
+        }
+        disk.queue.done(std::iter::once(done));
+    }
+
+    /// An older version that is not in its place yet never gets there.
+    fn forget_older(&mut self, disk: &Disk, hash: KeyHash) {
+        self.beside.retain(|beside| {
+            let stays = beside.place.hash != hash;
+            if !stays {
+                let _ = disk.files.remove(&beside.name);
+            }
+            stays
+        });
+    }
+
+    fn write(&mut self, disk: &Disk, place: Place, number: u64, slot: Slot) -> Result<(), NotWritten> {
+        if disk.health.is_off() {
+            return Err(("off", io::Error::other("the disk store is off")));
+        }
+        if disk.is_too_full() {
+            return Err(("min-free", io::ErrorKind::StorageFull.into()));
+        }
+        self.directory(disk, place, &slot).map_err(|error| ("make-dir", error))?;
+        self.names += 1;
+        let name: PathBuf = format!("{TMP}/{}/{}", disk.process, self.names).into();
+        let id = disk.body_id(&slot);
+        let written = write_file(disk, &name, &slot, id, place).and_then(|file| file.stat().map(|stat| (file, stat)));
+        match written {
+            Ok((file, stat)) => {
+                disk.health.worked();
+                self.bytes += stat.length;
+                self.since.get_or_insert(disk.clock.now());
+                // Where a file system decides late what a file takes, it takes nothing yet.
+                let occupied = stat.occupied.max(stat.length.next_multiple_of(4096));
+                self.beside.push(Beside { place, number, slot, name, file, occupied, id });
+                Ok(())
+            }
+            Err(error) => {
+                let _ = disk.files.remove(&name);
+                if is_full(&error) {
+                    disk.evict_for_room();
+                }
+                // Somebody may have removed them.
+                self.made.clear();
+                Err(("write", error))
+            }
+        }
+    }
+
+    /// Makes the directory of a place, and says of which deployment it is.
+    fn directory(&mut self, disk: &Disk, place: Place, slot: &Slot) -> io::Result<()> {
+        if self.made.contains(&(place.dir, place.shard())) {
+            return Ok(());
+        }
+        disk.files.make_dir(Path::new(PAGES))?;
+        let dir = dir_path(place.dir);
+        disk.files.make_dir(&dir)?;
+        if let Some(deployment) = key::deployment(slot.key(), slot.is_variant()) {
+            match disk.files.create(&dir.join(ID)) {
+                Ok(file) => file.write_at(deployment, 0).and_then(|()| file.sync())?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        disk.files.make_dir(&shard_path(place.dir, place.shard()))?;
+        disk.files.sync_dir(&dir)?;
+        disk.files.sync_dir(Path::new(PAGES))?;
+        self.made.insert((place.dir, place.shard()));
+        Ok(())
+    }
+
+    /// Makes what was written durable, and puts it in its place.
+    fn settle(&mut self, disk: &Disk) {
+        self.bytes = 0;
+        self.since = None;
+        let beside = std::mem::take(&mut self.beside);
+        if beside.is_empty() {
+            return;
+        }
+        let synced =
+            if beside.len() <= FEW { beside.iter().try_for_each(|b| b.file.sync()) } else { disk.files.sync_all() };
+        if let Err(error) = synced {
+            // What could not be made durable may be anything: it does not take the place of what is good.
+            disk.health.failed("sync", &error);
+            for Beside { place, number, slot, name, .. } in &beside {
+                let _ = disk.files.remove(name);
+                disk.not_written(*place, *number, slot);
+            }
+            return;
+        }
+        for Beside { place, number, slot, name, .. } in beside.iter().filter(|one| !self.put_in_place(disk, one)) {
+            let _ = disk.files.remove(name);
+            disk.not_written(*place, *number, slot);
+        }
+        let touched: HashSet<_> = beside.iter().map(|b| (b.place.dir, b.place.shard())).collect();
+        let names = if touched.len() <= FEW {
+            touched.iter().try_for_each(|(dir, shard)| disk.files.sync_dir(&shard_path(*dir, *shard)))
+        } else {
+            disk.files.sync_all()
+        };
+        if let Err(error) = names {
+            disk.health.failed("sync", &error);
+        }
+        disk.queue.done(beside.iter().map(|b| (b.place.hash, b.number)));
+    }
+
+    /// Says whether it is in its place now, or is not to be.
+    fn put_in_place(&mut self, disk: &Disk, beside: &Beside) -> bool {
+        let put = put_in_place(disk, beside);
+        if let Err(error) = &put {
+            disk.health.failed("rename", error);
+            self.made.clear();
+        }
+        put.is_ok()
+    }
+}
+
+fn put_in_place(disk: &Disk, beside: &Beside) -> io::Result<()> {
+    let Beside { place, number, slot, name, .. } = beside;
+    // What was invalidated hard, or ordered away, since it was written.
+    if !disk.queue.is_newest(place.hash, *number) || !disk.may_stay(slot) {
+        return disk.files.remove(name);
+    }
+    if let Slot::Response(response) = slot {
+        disk.keep_version(*place, response)?;
+    }
+    disk.files.rename(name, &place.path())?;
+    disk.health.worked();
+    disk.index.put(&Indexed { place: *place, occupied: beside.occupied, used: disk.clock.now() });
+    if let Slot::Response(response) = slot {
+        disk.leave_in_file(*place, response, beside.id);
+    }
+    Ok(())
+}
+
+/// Writes one file, all of it.
+fn write_file(disk: &Disk, name: &Path, slot: &Slot, id: u64, place: Place) -> io::Result<Box<dyn File>> {
+    let mut bytes = format::encode_head(slot, id);
+    let body = match slot {
+        Slot::Response(response) => &response.body,
+        Slot::Varies(_) => &Body::Held(bytes::Bytes::new()),
+    };
+    let file = disk.files.create(name)?;
+    match body {
+        Body::Held(body) if body.len() <= IN_ONE_PIECE => {
+            format::append_body(&mut bytes, body, id);
+            file.write_at(&bytes, 0)?;
+        }
+        Body::Held(body) => {
+            file.write_at(&bytes, 0)?;
+            let mut at = bytes.len() as u64;
+            for (number, block) in body.chunks(BLOCK).enumerate() {
+                bytes.clear();
+                bytes.extend_from_slice(block);
+                bytes.extend_from_slice(&format::block_sum(block, id, number as u64));
+                file.write_at(&bytes, at)?;
+                at += bytes.len() as u64;
+            }
+        }
+        Body::Filed(filed) => {
+            file.write_at(&bytes, 0)?;
+            copy_body(disk, &*file, bytes.len() as u64, place, filed)?;
+        }
+    }
+    Ok(file)
+}
+
+/// A body that stays as it is, with another head: its checksums go along.
+fn copy_body(disk: &Disk, file: &dyn File, to: u64, place: Place, filed: &Filed) -> io::Result<()> {
+    let old = disk.files.open(&place.path())?;
+    let preamble = super::find::preamble_of(&*old)?.filter(|p| p.id == filed.id && p.body == filed.length);
+    let Some(preamble) = preamble else {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the body is not there any more"));
+    };
+    let length = filed.length + filed.length.div_ceil(BLOCK as u64) * SUM as u64;
+    file.copy_from(&*old, preamble.body_from(), to, length)
+}
+
+impl Disk {
+    /// The id under which a body is stored.
+    fn body_id(&self, slot: &Slot) -> u64 {
+        match slot {
+            Slot::Response(response) => match &response.body {
+                Body::Filed(filed) => filed.id,
+                Body::Held(_) => self.next_id(),
+            },
+            Slot::Varies(_) => self.next_id(),
+        }
+    }
+
+    /// Whether this may still be stored.
+    fn may_stay(&self, slot: &Slot) -> bool {
+        match slot {
+            Slot::Response(response) => self.still_good.get().is_none_or(|good| good(response)),
+            Slot::Varies(_) => true,
+        }
+    }
+
+    /// What was not written is in memory alone; what is too large for that is not stored.
+    fn not_written(&self, place: Place, number: u64, slot: &Slot) {
+        self.queue.done(std::iter::once((place.hash, number)));
+        if let Slot::Response(response) = slot
+            && response.body.heap_size() > self.memory.settings().max_object
+        {
+            self.memory.remove_response(place.hash, response);
+        }
+    }
+
+    /// A body that is too large for memory is read from its file from now on.
+    fn leave_in_file(&self, place: Place, response: &Arc<StoredResponse>, id: u64) {
+        if response.body.heap_size() > self.memory.settings().max_object {
+            let filed = Filed { id, length: response.body.len(), digest: response.body.digest() };
+            let slot = Slot::Response(Arc::new(response.with_body(Body::Filed(filed))));
+            self.memory.put(place.hash, slot, self.clock.now());
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Memory over disk, one store to the engine. What is stored goes to both; what memory has no room for stays on the disk, and
+//! comes back when somebody asks for it.
+
+use super::disk::{BodyReader, Disk, DiskUsage};
+use super::memory::{Memory, SHARDS, Slot, Usage};
+use super::response::{StoredResponse, VarySpec};
+use super::{Body, KeyHash};
+use semantics::Timestamp;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Where a stored response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    Memory,
+    Disk,
+}
+
+impl Tier {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Tier::Memory => "memory",
+            Tier::Disk => "disk",
+        }
+    }
+}
+
+/// Where a walk through the store goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    shard: usize,
+    after: Option<KeyHash>,
+}
+
+impl Place {
+    /// Behind the response at that hash.
+    pub fn behind(hash: KeyHash) -> Self {
+        Place { shard: super::memory::shard_of(hash), after: Some(hash) }
+    }
+}
+
+/// So many files are read for one piece of a walk.
+const FILES_AT_A_TIME: usize = 256;
+
+/// A response that a walk came by.
+pub type Met = (KeyHash, Arc<StoredResponse>, Tier);
+
+pub struct Store {
+    memory: Arc<Memory>,
+    disk: Option<Arc<Disk>>,
+}
+
+impl Store {
+    pub fn new(memory: Arc<Memory>, disk: Option<Arc<Disk>>) -> Self {
+        Store { memory, disk }
+    }
+
+    pub fn disk(&self) -> Option<&Arc<Disk>> {
+        self.disk.as_ref()
+    }
+
+    /// Larger bodies are not stored anywhere, in bytes.
+    pub fn max_object(&self) -> usize {
+        let memory = self.memory.settings().max_object;
+        let on_disk = self.disk.as_ref().filter(|disk| disk.is_up());
+        let disk = on_disk.map_or(0, |disk| usize::try_from(disk.settings().max_object).unwrap_or(usize::MAX));
+        memory.max(disk)
+    }
+
+    /// What stands at this key in memory, and notes its use.
+    pub fn get(&self, hash: KeyHash, key: &[u8], now: Timestamp) -> Option<Slot> {
+        self.memory.get(hash, key, now)
+    }
+
+    /// A variant of what stands at this key was asked for again.
+    pub fn known(&self, hash: KeyHash, spec: &VarySpec) {
+        self.memory.known(hash, spec);
+    }
+
+    /// What stands at this key in memory, without noting a use.
+    pub fn peek(&self, hash: KeyHash, key: &[u8]) -> Option<Slot> {
+        self.memory.peek(hash, key)
+    }
+
+    /// The response at this hash in memory, whatever its key.
+    pub fn peek_response(&self, hash: KeyHash) -> Option<Arc<StoredResponse>> {
+        self.memory.peek_response(hash)
+    }
+
+    /// What lies on the disk at this key, and not in memory; it stays there.
+    pub async fn peek_below(&self, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
+        self.disk.as_ref()?.find(hash, key, variant).await
+    }
+
+    /// Brings what lies on the disk at this key into memory.
+    pub async fn recall(&self, hash: KeyHash, key: &[u8], variant: bool, now: Timestamp) -> Option<Slot> {
+        let slot = self.peek_below(hash, key, variant).await?;
+        Some(self.memory.put_absent(hash, slot, now)).filter(|slot| slot.key() == key)
+    }
+
+    /// The same for a variant of a primary key, by its hash alone.
+    pub async fn recall_variant(&self, hash: KeyHash, primary: &[u8], now: Timestamp) {
+        let Some(disk) = self.disk.as_ref().filter(|_| self.memory.peek_response(hash).is_none()) else { return };
+        if let Some(slot) = disk.find_variant(hash, primary).await {
+            self.memory.put_absent(hash, slot, now);
+        }
+    }
+
+    /// Puts a response or a vary specification at its key, in the place of what was there.
+    pub fn put(&self, hash: KeyHash, slot: Slot, now: Timestamp) {
+        if !self.memory.put(hash, slot.clone(), now) {
+            return;
+        }
+        let on_disk = self.disk.as_ref().is_some_and(|disk| disk.keep(hash, &slot));
+        if let Slot::Response(response) = &slot
+            && !on_disk
+            && response.body.heap_size() > self.memory.settings().max_object
+        {
+            self.memory.remove_response(hash, response);
+        }
+    }
+
+    /// Writes what is stored in memory to the disk once more: something that is not its content changed.
+    pub fn keep(&self, hash: KeyHash, slot: &Slot) {
+        if let Some(disk) = &self.disk {
+            disk.keep(hash, slot);
+        }
+    }
+
+    /// Removes what stands at a key.
+    pub fn remove(&self, hash: KeyHash, key: &[u8], variant: bool) {
+        self.memory.remove(hash);
+        if let Some(disk) = &self.disk {
+            disk.remove(hash, key, variant);
+        }
+    }
+
+    /// Removes this very response; a newer one in its place stays.
+    pub fn remove_response(&self, hash: KeyHash, response: &Arc<StoredResponse>) {
+        let there = self.memory.peek_response(hash);
+        if there.is_none_or(|there| Arc::ptr_eq(&there, response)) {
+            self.remove(hash, &response.key, !response.variant.is_empty());
+        }
+    }
+
+    /// Forgets that this response is in memory.
+    pub fn forget(&self, hash: KeyHash, response: &Arc<StoredResponse>) {
+        self.memory.remove_response(hash, response);
+    }
+
+    /// Opens a body that is not held in memory; `None`: it is gone.
+    pub async fn open(&self, response: &StoredResponse) -> Option<BodyReader> {
+        match (&response.body, &self.disk) {
+            (Body::Filed(filed), Some(disk)) => disk.read_body(response, *filed).await,
+            _ => None,
+        }
+    }
+
+    /// One piece of a walk through all responses, in an order that does not change while the store does: what is there
+    /// throughout is met exactly once. `from` is `None` at the start; the walk is over when `None` is returned.
+    pub async fn walk(&self, from: Option<Place>) -> (Vec<Met>, Option<Place>) {
+        let place = from.unwrap_or(Place { shard: 0, after: None });
+        if place.shard >= SHARDS {
+            return (Vec::new(), None);
+        }
+        let held = self.memory.shard_responses(place.shard, place.after);
+        let mut next = Some(Place { shard: place.shard + 1, after: None }).filter(|next| next.shard < SHARDS);
+        let mut met: Vec<Met> = held.into_iter().map(|(hash, response)| (hash, response, Tier::Memory)).collect();
+        let Some(disk) = &self.disk else { return (met, next) };
+        let there: HashSet<KeyHash> = met.iter().map(|(hash, ..)| *hash).collect();
+        let mut below = disk.listed(place.shard, place.after, |hash| !there.contains(&hash));
+        if below.len() > FILES_AT_A_TIME {
+            below.truncate(FILES_AT_A_TIME);
+            let last = below.last().map(|one| one.hash());
+            met.retain(|(hash, ..)| Some(*hash) <= last);
+            next = Some(Place { shard: place.shard, after: last });
+        }
+        let (disk, most) = (disk.clone(), below.len());
+        let read = tokio::task::spawn_blocking(move || {
+            let read = below.into_iter().filter_map(|one| match disk.read_listed(one)? {
+                Slot::Response(response) => Some((one.hash(), response, Tier::Disk)),
+                Slot::Varies(_) => None,
+            });
+            let mut found = Vec::with_capacity(most);
+            found.extend(read);
+            found
+        });
+        met.extend(read.await.unwrap_or_default());
+        met.sort_unstable_by_key(|(hash, ..)| *hash);
+        (met, next)
+    }
+
+    /// What of one part of the hashes is in memory; `None` after the last part.
+    pub fn held(&self, part: usize) -> Option<Vec<(KeyHash, Arc<StoredResponse>)>> {
+        (part < SHARDS).then(|| self.memory.shard_responses(part, None))
+    }
+
+    /// Waits until the disk is as memory says. `false`: it is not, or not everything there is known.
+    pub async fn settle(&self) -> bool {
+        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+        let Some(disk) = self.disk.clone() else { return true };
+        let settled = move || disk.usage().indexed && disk.is_up() && disk.settle(PATIENCE);
+        tokio::task::spawn_blocking(settled).await.unwrap_or(false)
+    }
+
+    /// Everything that hard invalidations up to this epoch select is gone from here.
+    pub fn swept(&self, epoch: u64) {
+        if let Some(disk) = &self.disk {
+            disk.swept(epoch);
+        }
+    }
+
+    /// How many responses of each deployment lie on the disk.
+    pub async fn disk_deployments(&self) -> Vec<(String, usize)> {
+        let Some(disk) = self.disk.clone() else { return Vec::new() };
+        tokio::task::spawn_blocking(move || disk.deployments()).await.unwrap_or_default()
+    }
+
+    pub fn usage(&self) -> Usage {
+        self.memory.usage()
+    }
+
+    pub fn disk_usage(&self) -> Option<DiskUsage> {
+        self.disk.as_ref().map(|disk| disk.usage())
+    }
+}
