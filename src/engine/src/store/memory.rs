@@ -227,10 +227,15 @@ impl Memory {
         shard.peek(hash).filter(|kept| kept.slot.key() == key).map(|kept| kept.slot.clone())
     }
 
+    /// What stands at this hash, whatever its key, without noting a use.
+    pub(super) fn peek_at(&self, hash: KeyHash) -> Option<Slot> {
+        self.shard(hash).lock().peek(hash).map(|kept| kept.slot.clone())
+    }
+
     /// The response at this hash, whatever its key, without noting a use.
     pub fn peek_response(&self, hash: KeyHash) -> Option<Arc<StoredResponse>> {
-        match &self.shard(hash).lock().peek(hash)?.slot {
-            Slot::Response(response) => Some(response.clone()),
+        match self.peek_at(hash)? {
+            Slot::Response(response) => Some(response),
             Slot::Varies(_) => None,
         }
     }

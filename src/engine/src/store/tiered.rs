@@ -137,8 +137,8 @@ impl Store {
 
     /// Removes this very response; a newer one in its place stays.
     pub fn remove_response(&self, hash: KeyHash, response: &Arc<StoredResponse>) {
-        let there = self.memory.peek_response(hash);
-        if there.is_none_or(|there| Arc::ptr_eq(&there, response)) {
+        let this = |slot: Slot| matches!(slot, Slot::Response(there) if Arc::ptr_eq(&there, response));
+        if self.memory.peek_at(hash).is_none_or(this) {
             self.remove(hash, &response.key, !response.variant.is_empty());
         }
     }

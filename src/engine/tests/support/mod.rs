@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, reason = "three test crates share this")]
 
 mod asking;
+pub mod faulty;
 mod operator;
 mod origin;
 mod reply;
