@@ -65,6 +65,7 @@ impl App {
         let access = access_log(&config.access, &clock, &metrics)?;
         let process = u64::from_ne_bytes(random()?);
         let storage = storage::open(&config, &clock, seed, process)?;
+        let bad_frames = storage.bad_frames;
         let identity = Identity::new(seed);
         let client = Arc::new(Client::new(&config.origins, identity.clone(), &clock, &metrics).await);
         let (origins, memory_max, started) = (client.origins().to_vec(), config.store.max_size, clock.now());
@@ -73,6 +74,11 @@ impl App {
         let origin = client.clone();
         let foundations = Foundations { client, identity, access, clock, metrics, storage };
         let current = Arc::new(ArcSwap::from_pointee(site::first(&config, foundations)));
+        let engine = current.load().engine.clone();
+        if let Err(error) = engine.configure(&site::deployment(&config)) {
+            tracing::warn!(%error, "`deployment.id` counts when the other process has left");
+        }
+        engine.count_bad_frames(bad_frames);
         let prerender = Arc::new(Prerender::new(current.clone(), origin, listening.clone()));
         let plans = site::plans(&config);
         let reloading = Arc::new(Reloading {
@@ -108,7 +114,6 @@ impl App {
         let conf = Arc::new(ServerConf { max_retries: 2, ..ServerConf::default() });
         let proxy = Arc::new(http_proxy(&conf, Passed::new(origins)));
         let listener = Listener::start(current, proxy, watch, fronts);
-        let engine = admin.current.load().engine.clone();
         engine.start_storing().map_err(|error| CannotRun(format!("cannot start the disk store's threads: {error}")))?;
         prerender.plan(plans);
         admin.ready.store(true, Ordering::Relaxed);

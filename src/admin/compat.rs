@@ -153,9 +153,8 @@ fn purge(site: &Site, selected: Vec<Selected>, mode: Mode) -> Result<u64, Proble
     }
     let each = |(target, host)| Invalidation { target, host, mode };
     let all: Vec<Invalidation> = selected.into_iter().map(each).collect();
-    site.invalidate(&all).map_err(|error| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}; nothing was purged: try again"))
-    })
+    let invalidated = site.invalidate(&all).map_err(|error| super::revalidate::not_kept(&error))?;
+    Ok(invalidated.epoch)
 }
 
 /// Everything that is stored, of one host or of all.

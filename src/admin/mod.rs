@@ -227,7 +227,7 @@ impl Admin {
             Api::Warm => warm::order(self, request),
             Api::Prerenders => warm::report(self, request),
             Api::Deployments => deployments::list(self, request).await,
-            Api::Activate => deployments::activate(self, request),
+            Api::Activate => deployments::activate(self, request).await,
         }
     }
 

@@ -7,8 +7,9 @@ use super::problem::{Problem, json};
 use super::query::Query;
 use crate::proxy::{self, RegenerateError, Site};
 use crate::service::{Request, Response};
+use engine::Invalidated;
 use engine::Regenerated;
-use engine::invalidate::{Invalidation, Mode, TagsRefused, Target};
+use engine::invalidate::{Invalidation, Mode, NotKept, TagsRefused, Target};
 use engine::store::StoredResponse;
 use http::StatusCode;
 use semantics::{Forward, Scheme, key, page, tags};
@@ -42,6 +43,9 @@ pub(super) struct Asked {
 #[derive(Serialize)]
 struct Done {
     epoch: u64,
+    /// Told only where it is not: the disk refuses it, and a restart would undo it.
+    #[serde(skip_serializing_if = "std::clone::Clone::clone")]
+    durable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     matched: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +65,11 @@ struct NotRendered {
     reason: String,
 }
 
+/// Another process keeps the invalidations of this store.
+pub(super) fn not_kept(error: &NotKept) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}; nothing changed here"))
+}
+
 pub(super) async fn revalidate(admin: &Admin, request: &Request) -> Result<Response, Problem> {
     Query::parse(request.query.as_deref())?.end(&[])?;
     let asked: Asked = body::read(request)?;
@@ -71,19 +80,17 @@ pub(super) async fn revalidate(admin: &Admin, request: &Request) -> Result<Respo
     let engine = &site.engine;
     // What is invalidated hard is not there any more after it; everything else must not wait for the count.
     let before = if asked.count && asked.hard { Some(engine.count_matching(&all).await) } else { None };
-    let epoch = site.invalidate(&all).map_err(|error| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}; nothing was invalidated: try again"))
-    })?;
+    let Invalidated { epoch, durable } = site.invalidate(&all).map_err(|error| not_kept(&error))?;
     let matched = match before {
         None if asked.count => Some(engine.count_matching(&all).await),
         before => before,
     };
     if !asked.regenerate {
-        return Ok(json(&Done { epoch, matched, regenerated: None }));
+        return Ok(json(&Done { epoch, durable, matched, regenerated: None }));
     }
     let (regenerated, failed) = regenerate(&site, &asked.paths, host.as_deref()).await;
     if failed.is_empty() {
-        return Ok(json(&Done { epoch, matched, regenerated: Some(regenerated) }));
+        return Ok(json(&Done { epoch, durable, matched, regenerated: Some(regenerated) }));
     }
     let detail = format!(
         "{} of {} pages could not be regenerated, see `failed`; they are invalidated, and stay as they were",
@@ -275,6 +282,10 @@ pub(super) fn add_tags(admin: &Admin, request: &Request) -> Result<Response, Pro
         TagsRefused::TooManyPaths => Problem::new(
             StatusCode::INSUFFICIENT_STORAGE,
             "100,000 paths have posted tags already, and more are not kept: send tags with the pages, as `Cache-Tag`",
+        ),
+        TagsRefused::HeldElsewhere => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "another process holds the journal of `store.disk.path`: post tags to that one",
         ),
     })?;
     Ok(json(&Tagged { tags }))

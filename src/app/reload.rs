@@ -65,9 +65,18 @@ impl Reloading {
             tracing::warn!(%error, "pages of routes that changed keep the windows that they were stored with");
         }
         let plans = site::plans(&new);
+        let deployment = site::deployment(&new);
         *running = new;
         let _runtime = self.runtime.enter();
+        let before = site.engine.deployment();
+        if let Err(error) = site.engine.configure(&deployment) {
+            tracing::warn!(%error, "`deployment` stays as it was");
+        }
+        let switched = *site.engine.deployment() != *before;
         self.prerender.plan(plans);
+        if switched {
+            self.prerender.activated();
+        }
         Ok(Reloaded { changed })
     }
 }
@@ -138,6 +147,7 @@ fn free(config: &Config) -> Vec<Section> {
         section("routes", &config.routes),
         section("defaults", &(&config.unmatched, &config.unmatched_tags)),
         section("hosts", &config.hosts),
+        section("deployment", &config.deployment),
         section("draft", &(&config.unmatched.draft_cookies, &config.unmatched.draft_secret)),
         section("server.trusted_proxies", &config.trusted_proxies),
         section("server.limits", &config.limits),

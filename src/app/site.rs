@@ -9,7 +9,7 @@ use crate::origin::{self, Client, Concurrency};
 use crate::prerender::Plan;
 use crate::proxy::{Hosts, KnownHosts, Matcher, PassedGate, Routes, Site, TagTemplate, Trust, tags_of};
 use engine::gate::GateSettings;
-use engine::{Clock, Engine, Metrics, OriginSettings, Route};
+use engine::{Clock, DeploymentSettings, Engine, Metrics, OriginSettings, Route};
 use semantics::policy::Fallback;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -34,7 +34,7 @@ pub(super) fn first(config: &Config, foundations: Foundations) -> Site {
         store: storage.store,
         origins: config.origins.iter().map(origin_settings).collect(),
         seed: storage.seed,
-        keeper: storage.keeper,
+        journal: storage.journal,
     };
     Site {
         routes: routes(config, &metrics),
@@ -75,6 +75,11 @@ fn routes(config: &Config, metrics: &Metrics) -> Routes {
         routes: routes.collect(),
         unmatched: Arc::new(tagged(unmatched, &Matcher::default(), &config.unmatched_tags)),
     }
+}
+
+pub(super) fn deployment(config: &Config) -> DeploymentSettings {
+    let config::Deployment { id, keep, bridge } = config.deployment.clone();
+    DeploymentSettings { id, keep, bridge }
 }
 
 /// The routes that have pages to generate before anybody asks.

@@ -3,22 +3,27 @@
 use super::CannotRun;
 use crate::config::{Config, Disk};
 use engine::Clock;
-use engine::invalidate::{Keeper, Volatile};
+use engine::invalidate::{Found, Journal, Opened, Options, Trust, Volatile};
 use engine::store::disk::{self, DiskSettings, Files, System};
 use engine::store::{self, Memory, Store};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything of a store is in this directory of its own: nobody but Larder may write there, whatever holds for the one
 /// above. Another layout would get another name.
 const OWN: &str = "larder-1";
 
+const JOURNAL: &str = "journal";
+
 /// What engines are made on.
 pub(super) struct Storage {
     pub(super) store: Store,
-    pub(super) keeper: Box<dyn Keeper>,
+    pub(super) journal: Journal,
+    /// So many of its records are damaged.
+    pub(super) bad_frames: u64,
     /// For hashing.
     pub(super) seed: u64,
 }
@@ -27,14 +32,13 @@ pub(super) struct Storage {
 pub(super) fn open(config: &Config, clock: &Clock, seed: u64, process: u64) -> Result<Storage, CannotRun> {
     let memory = Arc::new(Memory::new(config.store));
     let Some(disk) = &config.disk else {
-        return Ok(Storage { store: Store::new(memory, None), keeper: Box::new(Volatile), seed });
+        let journal = Journal::new(seed, Box::new(Volatile));
+        return Ok(Storage { store: Store::new(memory, None), journal, bad_frames: 0, seed });
     };
     let unusable = |error: io::Error| cannot_use(&disk.path, &error);
     let files: Arc<dyn Files> = Arc::new(directory(disk)?);
-    let seed = match disk::read_seed(&*files).map_err(unusable)? {
-        Some(seed) => seed,
-        None => disk::write_seed(&*files, seed).map(|()| seed).map_err(unusable)?,
-    };
+    let (journal, opened) = journal(&files, clock, seed).map_err(unusable)?;
+    let seed = opened.seed;
     let settings = DiskSettings {
         max_size: disk.max_size,
         max_object: disk.max_object,
@@ -43,8 +47,44 @@ pub(super) fn open(config: &Config, clock: &Clock, seed: u64, process: u64) -> R
         seed,
         process,
     };
-    let opened = store::Disk::open(files, settings, memory.clone(), clock.clone()).map_err(unusable)?;
-    Ok(Storage { store: Store::new(memory, Some(opened)), keeper: Box::new(Volatile), seed })
+    let disk = store::Disk::open(files, settings, memory.clone(), clock.clone()).map_err(unusable)?;
+    Ok(Storage { store: Store::new(memory, Some(disk)), journal, bad_frames: opened.bad_frames, seed })
+}
+
+/// Opens the journal of invalidations, and finds out with which seed the store's names were hashed: both it and the marker
+/// say so, and either is enough.
+fn journal(files: &Arc<dyn Files>, clock: &Clock, fresh: u64) -> io::Result<(Journal, Opened)> {
+    let marked = disk::read_seed(&**files)?;
+    let missing = files.stat(Path::new(JOURNAL)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    // Pages without their journal: nobody knows what of them was invalidated.
+    let trust = if marked.is_some() && missing { Trust::Lost } else { Trust::Kept };
+    let options = Options { seed: marked.unwrap_or(fresh), trust, least: 0 };
+    let (journal, opened) = loop {
+        match Journal::open(files.clone(), &options, clock.now()) {
+            // Another process is about to write it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(Duration::from_millis(20)),
+            opened => break opened?,
+        }
+    };
+    if let Found::Unreadable { kept_as } = &opened.found {
+        tracing::error!(kept_as = %kept_as.display(), "the journal of invalidations cannot be read: every page that was stored before is validated before it is served as fresh");
+    } else if opened.trust == Trust::Lost {
+        tracing::error!(
+            bad_records = opened.bad_frames,
+            "the journal of invalidations is missing or damaged: every page that was stored before is validated before it is served as fresh"
+        );
+    }
+    if let Some(seed) = marked.filter(|seed| *seed != opened.seed) {
+        let message = format!(
+            "its journal is of another store ({:016x}, not {seed:016x}): remove the file `journal`",
+            opened.seed
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    if marked.is_none() {
+        disk::write_seed(&**files, opened.seed)?;
+    }
+    Ok((journal, opened))
 }
 
 /// The store's own directory, made where it is missing.

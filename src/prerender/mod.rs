@@ -8,9 +8,11 @@ mod pointer;
 mod run;
 mod sitemap;
 mod spool;
+mod warm;
 
 pub use pointer::{Pointer, Template};
 pub use run::{Occasion, Report, RunId};
+pub use warm::Visited;
 
 use crate::proxy::Current;
 use engine::origin::Origin;
@@ -269,7 +271,7 @@ impl Shop {
     }
 
     fn begin(self: &Arc<Self>, route: Option<&Arc<str>>, occasion: Occasion) -> Running {
-        Running { run: self.runs.begin(route, occasion, self.now()), shop: self.clone() }
+        Running { run: self.runs.begin(route, occasion, None, self.now()), shop: self.clone() }
     }
 
     /// Generates the pages of these plans.

@@ -76,6 +76,8 @@ const BATCH: usize = 512;
 pub(super) struct Run {
     pub(super) id: RunId,
     pub(super) occasion: Occasion,
+    /// Whose pages; `None`: those of the deployment that is served.
+    deployment: Option<String>,
     route: Option<Arc<str>>,
     started: Timestamp,
     listed: AtomicU64,
@@ -117,6 +119,11 @@ impl Run {
         self.over.subscribe()
     }
 
+    /// What is listed is rendered from now on.
+    pub(super) fn renders(&self) {
+        self.told.lock().rendering = true;
+    }
+
     pub(super) fn is_over(&self) -> bool {
         *self.over.borrow()
     }
@@ -139,7 +146,7 @@ impl Run {
         }
     }
 
-    fn note(&self, page: &Page, done: &Prerendered) {
+    pub(super) fn note(&self, page: &Page, done: &Prerendered) {
         let url = || format!("{}://{}{}", page.scheme.as_str(), page.host, page.target);
         let counter = match done {
             Prerendered::Stored { took } => {
@@ -180,7 +187,7 @@ impl Run {
         }
     }
 
-    fn report(&self, now: Timestamp) -> Report {
+    pub(super) fn report(&self, now: Timestamp) -> Report {
         let told = self.told.lock();
         let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
         let elapsed = told.ended.unwrap_or(now).since(self.started);
@@ -214,10 +221,17 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    pub(super) fn begin(&self, route: Option<&Arc<str>>, occasion: Occasion, now: Timestamp) -> Arc<Run> {
+    pub(super) fn begin(
+        &self,
+        route: Option<&Arc<str>>,
+        occasion: Occasion,
+        deployment: Option<&str>,
+        now: Timestamp,
+    ) -> Arc<Run> {
         let run = Arc::new(Run {
             id: self.last.fetch_add(1, Ordering::Relaxed) + 1,
             occasion,
+            deployment: deployment.map(str::to_owned),
             route: route.cloned(),
             started: now,
             listed: AtomicU64::new(0),
@@ -262,7 +276,7 @@ pub(super) async fn generate(
     concurrency: usize,
     unless: Unless,
 ) -> Reached {
-    run.told.lock().rendering = true;
+    run.renders();
     let mut running = JoinSet::new();
     loop {
         let read = tokio::task::spawn_blocking(move || {
@@ -280,7 +294,7 @@ pub(super) async fn generate(
             }
             let (shop, run) = (shop.clone(), run.clone());
             running.spawn(async move {
-                let done = one(&shop, &page, unless).await;
+                let done = one(&shop, &run, &page, unless).await;
                 run.note(&page, &done);
             });
         }
@@ -292,10 +306,10 @@ pub(super) async fn generate(
     if count(&run.unreachable) > 0 && nothing_came { Reached::No } else { Reached::Yes }
 }
 
-async fn one(shop: &Shop, page: &Page, unless: Unless) -> Prerendered {
+pub(super) async fn one(shop: &Shop, run: &Run, page: &Page, unless: Unless) -> Prerendered {
     let (path, query) =
         page.target.split_once('?').map_or((page.target.as_str(), None), |(path, query)| (path, Some(query)));
     let asked = Asked { scheme: page.scheme, host: Some(&page.host), path, query, fields: &[] };
     let site = shop.current.load_full();
-    site.prerender(&asked, unless).await
+    site.prerender(&asked, unless, run.deployment.as_deref()).await
 }

@@ -3,7 +3,7 @@
 use super::site::Site;
 use engine::inspect::Below;
 use engine::invalidate::{Invalidation, NotKept};
-use engine::{Answer, Failed, Prerendered, Regenerated, Route, Step, Unless, Visit, keyed_query};
+use engine::{Answer, Failed, Invalidated, Prerendered, Regenerated, Route, Step, Unless, Visit, keyed_query};
 use semantics::{Facts, Field, Forward, Method, Request, Scheme, decision};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -117,10 +117,14 @@ impl Site {
         })
     }
 
-    /// Generates a page before anybody asks for it. `host` is one of [`Site::homes`].
-    pub async fn prerender(&self, asked: &Asked<'_>, unless: Unless) -> Prerendered {
+    /// Generates a page before anybody asks for it. `host` is one of [`Site::homes`]; `deployment`: whose page, where it is not
+    /// that of the one that is served.
+    pub async fn prerender(&self, asked: &Asked<'_>, unless: Unless, deployment: Option<&str>) -> Prerendered {
         let Some(host) = self.host_of(asked) else { return Prerendered::NotStored("unknown-host") };
-        let looked = self.look_up(&host, asked);
+        let mut looked = self.look_up(&host, asked);
+        if let Some(deployment) = deployment {
+            (looked.hash, looked.key) = self.engine.rekeyed(&looked.key, deployment);
+        }
         if decision::admit(&looked.request, &looked.facts, &looked.route.policy).is_err() {
             return Prerendered::NotStored("bypass");
         }
@@ -131,11 +135,11 @@ impl Site {
         done
     }
 
-    /// Invalidates, and returns the epoch. Without `hosts` pages that are stored for every host are those of each.
+    /// Invalidates. Without `hosts` pages that are stored for every host are those of each.
     ///
     /// # Errors
     /// It could not be kept, and nothing was invalidated.
-    pub fn invalidate(&self, all: &[Invalidation]) -> Result<u64, NotKept> {
+    pub fn invalidate(&self, all: &[Invalidation]) -> Result<Invalidated, NotKept> {
         let mut all = all.to_vec();
         if self.hosts.sites.is_empty() && self.shared.any() {
             let named: Vec<Invalidation> = all.iter().filter(|one| one.host.is_some()).cloned().collect();

@@ -2,6 +2,7 @@
 
 use super::site::Site;
 use super::synthetic::Own;
+use engine::Invalidated;
 use engine::invalidate::{Invalidation, Mode, Target};
 use http::StatusCode;
 use semantics::{Request, page};
@@ -29,12 +30,12 @@ pub(super) fn answer(site: &Arc<Site>, peer: IpAddr, request: &Request<'_>) -> O
         mode: if soft { Mode::Soft } else { Mode::Hard },
     };
     match site.invalidate(&[one]) {
-        Ok(epoch) => {
+        Ok(Invalidated { epoch, .. }) => {
             let what = format!("Purged, epoch {epoch}.");
             Own::new(StatusCode::OK, what, "The next visit has it rendered anew.", "purged")
         }
         Err(error) => {
-            Own::new(StatusCode::INTERNAL_SERVER_ERROR, format!("Not purged: {error}."), "Try again.", "failed")
+            Own::new(StatusCode::SERVICE_UNAVAILABLE, format!("Not purged: {error}."), "Try again.", "failed")
         }
     }
 }

@@ -134,7 +134,11 @@ async fn wait(
             if !listed && !site.known_hosts.admit(request.host, incoming.started) {
                 return Waited::Pass(Forward::Bypass, None);
             }
-            match stored_for_all(site, visit).await {
+            let instead = match stored_for_all(site, visit).await {
+                None => site.engine.bridged(visit).await.map(Answer::Served),
+                stored => stored,
+            };
+            match instead {
                 Some(answer) => answer,
                 None => match site.instead(visit).await {
                     Instead::Wait => site.engine.answer(visit).await,

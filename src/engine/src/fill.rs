@@ -15,7 +15,7 @@ use semantics::freshness::Times;
 use semantics::guard::Broken;
 use semantics::settlement::{Failure, Settlement};
 use semantics::storability::NotStorable;
-use semantics::{Timestamp, honesty};
+use semantics::{Timestamp, honesty, key};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -36,6 +36,8 @@ pub(crate) struct Job {
     key: Box<[u8]>,
     primary: KeyHash,
     hash: KeyHash,
+    /// The deployment that it renders for, whatever is activated meanwhile.
+    deployment: String,
     rsc: bool,
     /// What is stored now, to be validated, replaced or kept.
     stored: Option<Arc<StoredResponse>>,
@@ -143,6 +145,7 @@ impl Job {
             key: visit.key.into(),
             primary: visit.hash,
             hash,
+            deployment: deployment_for(engine, visit.key),
             rsc: visit.facts.rsc,
             stored,
             claimed,
@@ -329,6 +332,12 @@ impl Job {
             Err(_) => Err(Failed::plain(Failure::Timeout, "the origin took longer than `timeouts.total`", now())),
         }
     }
+}
+
+/// The deployment of a primary key; of one that has none, because the answer never changes, the one that is served.
+fn deployment_for(engine: &Engine, key: &[u8]) -> String {
+    let of = key::deployment(key, false).and_then(|id| std::str::from_utf8(id).ok()).filter(|id| !id.is_empty());
+    of.map_or_else(|| engine.deployment().to_string(), str::to_owned)
 }
 
 /// Nobody is left waiting, and a claim is given back, also when a fill's task dies.

@@ -9,7 +9,6 @@ use crate::{Engine, Visit};
 use semantics::key::Key;
 use semantics::settlement::Failure;
 use semantics::{Decision, Selection, Timestamp, Windows, decision, key, page};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,27 +110,6 @@ pub struct InvalidatedBy {
 }
 
 impl Engine {
-    /// How many responses of each deployment are stored, by its id.
-    pub async fn deployments(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::from([(self.deployment().to_string(), 0)]);
-        let mut held = 0;
-        while let Some(found) = self.store.held(held) {
-            for (_, response) in found {
-                if let Some(key) = key::read(&response.key, !response.variant.is_empty()) {
-                    *counts.entry(key.deployment).or_default() += 1;
-                }
-            }
-            held += 1;
-            tokio::task::yield_now().await;
-        }
-        // What is in memory is on the disk too, or will be in a moment.
-        for (id, count) in self.store.disk_deployments().await {
-            let there = counts.entry(id).or_default();
-            *there = count.max(*there);
-        }
-        counts
-    }
-
     /// Lists stored responses, `limit` at most, from behind `after`. What is stored throughout is listed exactly once.
     pub async fn entries(&self, filter: &Filter, after: Option<KeyHash>, limit: usize) -> Listing {
         let mut entries = Vec::new();

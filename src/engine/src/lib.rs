@@ -7,6 +7,7 @@ mod admission;
 mod ahead;
 mod canonical;
 pub mod clock;
+mod deployments;
 pub mod failed;
 mod fill;
 pub mod flight;
@@ -15,6 +16,7 @@ pub mod guard;
 pub mod history;
 pub mod inspect;
 pub mod invalidate;
+mod keeping;
 pub mod metrics;
 mod on_demand;
 pub mod origin;
@@ -26,9 +28,10 @@ mod storm;
 mod wait;
 
 pub use clock::Clock;
+pub use deployments::DeploymentSettings;
 pub use failed::Failed;
 pub use metrics::Metrics;
-pub use on_demand::Regenerated;
+pub use on_demand::{Invalidated, Regenerated};
 pub use prerender::{Prerendered, Unless};
 pub use probe::Probe;
 pub use route::{Route, RouteTags};
@@ -37,11 +40,12 @@ pub use wait::Answer;
 use admission::Admission;
 use ahead::Ahead;
 use arc_swap::ArcSwap;
+use deployments::Deployments;
 use flight::Flights;
 use gate::{Gate, GateSettings};
 use guard::Verdicts;
 use history::{Cause, Histories};
-use invalidate::{Journal, Keeper, Subject, Validity};
+use invalidate::{Journal, Subject, Validity};
 use origin::{Kind, Origin};
 use parking_lot::Mutex;
 use semantics::storability::NotStorable;
@@ -80,10 +84,10 @@ pub struct Settings {
     pub deployment: String,
     pub store: Store,
     pub origins: Vec<OriginSettings>,
-    /// Of this process, for hashing.
+    /// For hashing keys: of this process, or of the disk store.
     pub seed: u64,
     /// Where invalidations are kept.
-    pub keeper: Box<dyn Keeper>,
+    pub journal: Journal,
 }
 
 pub struct Engine {
@@ -91,6 +95,7 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// Part of every key.
     deployment: ArcSwap<String>,
+    deployments: Deployments,
     store: Store,
     hasher: KeyHasher,
     flights: Arc<Flights>,
@@ -160,36 +165,20 @@ impl Engine {
             clock,
             metrics,
             deployment: ArcSwap::from_pointee(settings.deployment),
+            deployments: Deployments::default(),
             store: settings.store,
             hasher: KeyHasher::new(settings.seed),
             flights: Arc::default(),
             verdicts: Verdicts::default(),
             admission: Admission::default(),
             ahead: Ahead::default(),
-            journal: Arc::new(Journal::new(settings.seed, settings.keeper)),
+            journal: Arc::new(settings.journal),
             history: Histories::default(),
             sweeping: AtomicBool::new(false),
             put_off: Mutex::default(),
             origin,
             origins,
         })
-    }
-
-    /// Starts the threads of the disk store, where there is one.
-    ///
-    /// # Errors
-    /// The system has no threads left.
-    pub fn start_storing(&self) -> std::io::Result<()> {
-        let Some(disk) = self.store.disk() else { return Ok(()) };
-        let journal = self.journal.clone();
-        disk.start(Box::new(move |response| journal.check(&response.checked, || response.subject()) != Validity::Hard))
-    }
-
-    /// Writes what is still to be written. Nothing is stored on the disk afterwards.
-    pub fn leave(&self) {
-        if let Some(disk) = self.store.disk() {
-            disk.leave();
-        }
     }
 
     /// Writes a request's key into `buffer`; the visit borrows it.
@@ -214,6 +203,21 @@ impl Engine {
             Some(Slot::Varies(_)) => {
                 let selected = self.select(visit);
                 self.step(visit, selected.stored.as_ref(), now)
+            }
+            None if visit.route.policy.is_isr() => Step::Wait,
+            None => self.begin_shared(visit, now),
+        }
+    }
+
+    /// The same where the answer may be one that is good for ever, and so every deployment's.
+    fn begin_shared(self: &Arc<Self>, visit: &Visit<'_>, now: Timestamp) -> Step {
+        let Some((hash, key)) = self.shared_key(visit.key) else { return Step::Wait };
+        let shared = Visit { key: &key, hash, ..*visit };
+        match self.store.get(hash, &key, now) {
+            Some(Slot::Response(response)) => self.step(&shared, Some(&response), now),
+            Some(Slot::Varies(_)) => {
+                let selected = self.select(&shared);
+                self.step(&shared, selected.stored.as_ref(), now)
             }
             None => Step::Wait,
         }
@@ -330,12 +334,21 @@ impl Engine {
             Some(slot) => (slot, false),
             None => match self.store.recall(visit.hash, visit.key, false, now).await {
                 Some(slot) => (slot, true),
-                None => return false,
+                None => return self.recall_shared(visit).await,
             },
         };
         let Slot::Varies(spec) = slot else { return recalled };
         let (hash, key) = self.variant_of(visit, &spec);
         self.store.peek(hash, &key).is_none() && self.store.recall(hash, &key, true, now).await.is_some() || recalled
+    }
+
+    async fn recall_shared(&self, visit: &Visit<'_>) -> bool {
+        if visit.route.policy.is_isr() {
+            return false;
+        }
+        let Some((hash, key)) = self.shared_key(visit.key) else { return false };
+        let shared = Visit { key: &key, hash, ..*visit };
+        if key == visit.key || self.is_there(hash, &key) { false } else { Box::pin(self.recall(&shared)).await }
     }
 
     /// Brings everything that is stored for a visit's URL into memory, its variants too.
@@ -369,17 +382,6 @@ impl Engine {
         let request = canonical::refresh(visit, response, Kind::Refresh);
         let job = fill::Job::new(self, visit, lead, request, selected.hash, Some(response.clone()), Cause::Stale);
         fill::spawn(job);
-    }
-
-    /// The deployment whose pages are served.
-    pub fn deployment(&self) -> Arc<String> {
-        self.deployment.load_full()
-    }
-
-    /// Serves the pages of this deployment from now on. Those of others stay stored, as long as there is room; what is
-    /// being rendered for one is stored for that one (semantics 54).
-    pub fn activate(&self, deployment: &str) {
-        self.deployment.store(Arc::new(deployment.to_owned()));
     }
 
     pub fn usage(&self) -> store::Usage {

@@ -4,7 +4,7 @@ use crate::failed::Failed;
 use crate::flight::Landing;
 use crate::guard::{BACK_OFF_LEAST, back_off};
 use crate::history::Cause;
-use crate::invalidate::{Invalidation, Mode, NotKept, TagsRefused, Target, Validity};
+use crate::invalidate::{Invalidation, Mode, NotKept, Recorded, TagsRefused, Target, Validity};
 use crate::origin::Kind;
 use crate::store::{Slot, StoredResponse};
 use crate::{Engine, Visit};
@@ -13,6 +13,7 @@ use semantics::storability::NotStorable;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::runtime::RuntimeFlavor::MultiThread;
 
 /// A page that was regenerated because somebody ordered it.
 #[derive(Clone, Debug)]
@@ -21,16 +22,28 @@ pub struct Regenerated {
     pub took: Duration,
 }
 
+/// What came of an invalidation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invalidated {
+    pub epoch: u64,
+    /// Whether it holds after a crash, as far as anything does here: not if the disk refuses it.
+    pub durable: bool,
+}
+
+/// How long whoever orders something waits for the disk.
+const DISK_PATIENCE: Duration = Duration::from_secs(5);
+
 /// An order is carried out in so many tries at most: each is lost to a fill that began before the order.
 const TRIES: usize = 8;
 
 impl Engine {
-    /// Invalidates, and returns the epoch. When this returns nobody gets what is selected as fresh.
+    /// Invalidates. When this returns nobody gets what is selected as fresh. Where there is a disk it is on the disk by then,
+    /// or the disk does not answer: so this may block.
     ///
     /// # Errors
-    /// It could not be kept, and nothing was invalidated.
-    pub fn invalidate(self: &Arc<Self>, all: &[Invalidation]) -> Result<u64, NotKept> {
-        let recorded = self.journal.invalidate(all, self.clock.now())?;
+    /// Somebody else keeps invalidations, and did not take this one: nothing was invalidated.
+    pub fn invalidate(self: &Arc<Self>, all: &[Invalidation]) -> Result<Invalidated, NotKept> {
+        let recorded = self.record(all)?;
         for one in all {
             self.metrics.invalidated(one);
         }
@@ -38,7 +51,34 @@ impl Engine {
         if recorded.sweep && !self.sweeping.swap(true, Ordering::AcqRel) {
             tokio::spawn(sweep(self.clone()));
         }
-        Ok(recorded.epoch)
+        Ok(Invalidated { epoch: recorded.epoch, durable: recorded.durable })
+    }
+
+    fn record(self: &Arc<Self>, all: &[Invalidation]) -> Result<Recorded, NotKept> {
+        let now = self.clock.now();
+        if self.store.disk().is_none() {
+            return self.journal.invalidate(all, now);
+        }
+        let (journal, order) = (self.journal.clone(), all.to_vec());
+        match self.in_time(move || journal.invalidate(&order, now)) {
+            Some(recorded) => recorded,
+            // It counts already: only the disk does not know.
+            None => Ok(Recorded { epoch: self.journal.epoch(), folded: 0, sweep: false, durable: false }),
+        }
+    }
+
+    /// Waits for what waits for the disk, but not for ever; others have the worker meanwhile.
+    pub(crate) fn in_time<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (done, result) = std::sync::mpsc::channel();
+        let started = std::thread::Builder::new().name("journal".to_owned()).spawn(move || done.send(work()));
+        let wait = || result.recv_timeout(DISK_PATIENCE).ok();
+        match started {
+            Err(_) => None,
+            Ok(_) if tokio::runtime::Handle::try_current().is_ok_and(|h| h.runtime_flavor() == MultiThread) => {
+                tokio::task::block_in_place(wait)
+            }
+            Ok(_) => wait(),
+        }
     }
 
     /// The newest epoch.
@@ -51,7 +91,12 @@ impl Engine {
     /// # Errors
     /// There is no room for more: nothing was added.
     pub fn add_tags(&self, host: Option<&str>, path: &str, tags: &[String]) -> Result<Vec<String>, TagsRefused> {
-        self.journal.add_tags(host, path, tags)
+        if self.store.disk().is_none() {
+            return self.journal.add_tags(host, path, tags);
+        }
+        let (journal, asked) = (self.journal.clone(), (host.map(str::to_owned), path.to_owned(), tags.to_vec()));
+        let added = self.in_time(move || journal.add_tags(asked.0.as_deref(), &asked.1, &asked.2));
+        added.unwrap_or_else(|| Ok(tags.to_vec()))
     }
 
     /// Renders a visit's page now, and returns when it is stored. What is stored stays if that fails.

@@ -24,7 +24,7 @@ impl Job {
         deadline: Instant,
         pass: Pass,
     ) -> Result<Landing, Ending> {
-        let placed = self.place(&storable.nominated);
+        let placed = self.place(&storable.nominated, &storable.response.fields);
         let encoding = decode::of(&storable.response.fields);
         // What must be decoded first is seen when it is whole.
         if self.stored.is_none() && placed.settled && matches!(encoding, Encoding::None) {

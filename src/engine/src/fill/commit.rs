@@ -12,13 +12,13 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use semantics::cache_control::CacheControl;
-use semantics::freshness::{self, Times};
+use semantics::freshness::{self, Governing, Times};
 use semantics::guard::{self, Broken, Guard};
 use semantics::policy::{OnUncacheable, SetCookie};
 use semantics::settlement::{Failure, may_be_empty};
 use semantics::storability::{self, NotStorable};
 use semantics::vary::{self, Vary};
-use semantics::{Field, Method, Request, Timestamp, Windows, honesty, tags};
+use semantics::{Field, Method, Request, Timestamp, Windows, honesty, key, tags};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ impl Job {
     /// only grow: varying on more than one response asks for is always right (RFC 9111, 4.1), and never ambiguous.
     ///
     /// What is stored stays reachable until the new response is whole: only where nothing is, visitors are told at once.
-    pub(super) fn place(&mut self, nominated: &[String]) -> Placed {
+    pub(super) fn place(&mut self, nominated: &[String], fields: &HeaderMap) -> Placed {
+        self.move_home(fields);
         let slot = self.engine.store.peek(self.primary, &self.key);
         let known = match &slot {
             Some(Slot::Varies(spec)) => Some(spec.clone()),
@@ -57,7 +58,7 @@ impl Job {
         }
         let variant = self.sent_values(&names);
         let mut key = Vec::new();
-        semantics::key::write_variant(&mut key, &self.key, &variant);
+        key::write_variant(&mut key, &self.key, &variant);
         let hash = self.engine.hasher.hash(&key);
         let unchanged = known.filter(|s| s.names == names);
         let settled = unchanged.is_some() || (slot.is_none() && self.is_admitted());
@@ -70,6 +71,20 @@ impl Job {
             }
         }
         Placed { key: key.into_boxed_slice(), hash, variant, spec: Some(spec), settled }
+    }
+
+    /// Answers that never change are keyed without the deployment: visitors who still have pages of an older one ask for its
+    /// assets when the origin has forgotten them (semantics 43 and 54).
+    fn move_home(&mut self, fields: &HeaderMap) {
+        let immutable = !self.route.policy.is_isr() && Governing::of(fields).cache_control.immutable;
+        let deployment = if immutable { "" } else { self.deployment.as_str() };
+        let mut home = Vec::with_capacity(self.key.len());
+        if key::of_deployment(&mut home, &self.key, deployment).is_none() || *home == *self.key {
+            return;
+        }
+        self.key = home.into_boxed_slice();
+        self.primary = self.engine.hasher.hash(&self.key);
+        self.lead.also(self.primary);
     }
 
     /// Whether enough have asked for a page that is not stored yet (`admit_after`). Nobody needs to ask for what operators

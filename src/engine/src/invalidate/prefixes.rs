@@ -44,6 +44,19 @@ impl<V> Prefixes<V> {
         entry
     }
 
+    /// Under a key of [`Prefixes::iter`].
+    pub(super) fn insert(&mut self, key: Vec<u8>, value: V) {
+        let length = key.len();
+        if self.map.insert(key, value).is_none() {
+            self.bytes += length;
+        }
+    }
+
+    /// Keys are opaque: scope and prefix in one.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Vec<u8>, &V)> {
+        self.map.iter()
+    }
+
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut V) -> bool) {
         let bytes = &mut self.bytes;
         self.map.retain(|key, value| {

@@ -1,6 +1,8 @@
 //! The records themselves, by selector. A newer record of the same selector takes the older one's place, so that it is
 //! not calls that cost room but selectors.
 
+mod dump;
+
 use super::prefixes::Prefixes;
 use super::{Invalidation, Mode, Subject, Target, Validity};
 use lru::LruCache;
@@ -50,6 +52,8 @@ pub enum TagsRefused {
     TooManyOnPath,
     /// So many pages carry added tags already.
     TooManyPaths,
+    /// Another process holds the journal of this directory, and it alone may add any.
+    HeldElsewhere,
 }
 
 /// Selectors are kept as hashes: one that collides invalidates too much, never too little.
@@ -65,6 +69,8 @@ pub(super) struct Records {
     folded: Mark,
     /// Hard records up to here are forgotten: a response that was not looked up since counts as selected.
     forgotten: u64,
+    /// Records may be lost: a response whose fetch began before is to be validated, whatever the records say.
+    distrusted: u64,
     added: HashMap<u128, Vec<Added>>,
     added_bytes: usize,
 }
@@ -94,9 +100,28 @@ impl Records {
             scoped: false,
             folded: Mark::default(),
             forgotten: 0,
+            distrusted: 0,
             added: HashMap::new(),
             added_bytes: 0,
         }
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Hard records up to here are forgotten.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Responses whose fetch began before this epoch are to be validated.
+    pub(super) fn distrusted(&self) -> u64 {
+        self.distrusted
+    }
+
+    pub(super) fn distrust(&mut self, before: u64) {
+        self.distrusted = self.distrusted.max(before);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -183,8 +208,9 @@ impl Records {
         folded.len() as u64
     }
 
-    /// How a response stands whose fetch began in `began`, and that was last looked up in `seen`.
-    pub(super) fn judge(&self, subject: &Subject<'_>, began: u64, seen: u64) -> Validity {
+    /// How a response stands whose fetch began in `began`, that was last looked up in `seen`, and that a sweep cleared of
+    /// hard records up to `swept`.
+    pub(super) fn judge(&self, subject: &Subject<'_>, began: u64, seen: u64, swept: u64) -> Validity {
         let mut found = Found::default();
         self.each(subject, began, |_, _, hit| {
             found.hard = found.hard.max(hit.hard);
@@ -193,8 +219,12 @@ impl Records {
                 (a, b) => a.or(b),
             };
         });
-        if found.hard.is_some() || seen < self.forgotten {
+        if found.hard.is_some() || seen.max(swept) < self.forgotten {
             return Validity::Hard;
+        }
+        // By its beginning: that it was looked up since does not say that what was lost did not select it.
+        if began < self.distrusted {
+            return Validity::Validate;
         }
         if seen < self.folded.epoch {
             found.soft = Some(found.soft.map_or(self.folded, |s| s.newer(self.folded)));
@@ -270,18 +300,20 @@ impl Records {
         self.added(host, &page::pages_of(path)).map(|added| added.tag.clone()).collect()
     }
 
+    /// All that were added there so far, and how many of them are new.
     pub(super) fn add_tags(
         &mut self,
         host: Option<&str>,
         path: &str,
         tags: &[String],
         epoch: u64,
-    ) -> Result<Vec<String>, TagsRefused> {
+    ) -> Result<(Vec<String>, usize), TagsRefused> {
         let hash = self.hash(host.unwrap_or_default(), "path", &page::normal(path));
         let there = self.added.get(&hash);
         if there.is_none() && self.added.len() >= TAGGED_AT_MOST {
             return Err(TagsRefused::TooManyPaths);
         }
+        let count = there.map_or(0, Vec::len);
         let mut all = there.cloned().unwrap_or_default();
         all.extend(tags.iter().map(|tag| Added { tag: tag.clone(), epoch }));
         // Of two that are the same the older one stays.
@@ -298,8 +330,9 @@ impl Records {
             return Err(TagsRefused::TooManyPaths);
         }
         self.added_bytes = bytes;
+        let new = all.len() - count;
         self.added.insert(hash, all);
-        Ok(names)
+        Ok((names, new))
     }
 
     pub(super) fn last_of_tag(&self, host: &str, tag: &str) -> Option<Timestamp> {

@@ -295,6 +295,11 @@ impl Disk {
         }
     }
 
+    /// Counts something that went wrong on the disk and was not the store's own doing.
+    pub fn count_error(&self, operation: &'static str, error: &dyn std::fmt::Display) {
+        self.health.count(operation, error);
+    }
+
     fn next_id(&self) -> u64 {
         let count = self.bodies.fetch_add(1, Ordering::Relaxed).to_le_bytes();
         xxh3_64_with_seed(&count, self.settings.process)

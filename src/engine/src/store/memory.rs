@@ -93,6 +93,15 @@ impl Hasher for AsIs {
 struct Kept {
     slot: Slot,
     used: Timestamp,
+    /// How often it was asked for; of versions before it, half of that.
+    hits: u32,
+}
+
+impl Kept {
+    fn ask(&mut self, now: Timestamp) {
+        self.used = now;
+        self.hits = self.hits.saturating_add(1);
+    }
 }
 
 type List = LruCache<KeyHash, Kept, BuildHasherDefault<AsIs>>;
@@ -183,11 +192,11 @@ impl Memory {
             if kept.slot.key() != key {
                 return None;
             }
-            kept.used = now;
+            kept.ask(now);
             return Some(kept.slot.clone());
         }
         let kept = shard.new.get_mut(&hash).filter(|kept| kept.slot.key() == key)?;
-        kept.used = now;
+        kept.ask(now);
         let slot = kept.slot.clone();
         // A URL that varies is known when one of its variants is: see `known`.
         if matches!(slot, Slot::Response(_)) {
@@ -256,6 +265,16 @@ impl Memory {
         found
     }
 
+    /// The same, with how often each was asked for.
+    pub(super) fn shard_hits(&self, shard: usize) -> Vec<(KeyHash, Arc<StoredResponse>, u32)> {
+        let shard = self.shards[shard].lock();
+        let told = |(hash, kept): (&KeyHash, &Kept)| match &kept.slot {
+            Slot::Response(response) => Some((*hash, response.clone(), kept.hits)),
+            Slot::Varies(_) => None,
+        };
+        shard.known.iter().chain(shard.new.iter()).filter_map(told).collect()
+    }
+
     /// When what stands at this hash was last asked for.
     pub(super) fn last_used(&self, hash: KeyHash) -> Option<Timestamp> {
         self.shard(hash).lock().peek(hash).map(|kept| kept.used)
@@ -282,7 +301,8 @@ impl Memory {
         self.bytes.fetch_add(cost, Ordering::Relaxed);
         self.entries.fetch_add(1, Ordering::Relaxed);
         let mut shard = self.shard(hash).lock();
-        let kept = Kept { slot, used: now };
+        let hits = shard.peek(hash).map_or(0, |there| there.hits / 2);
+        let kept = Kept { slot, used: now, hits };
         // What began later knows more: a fill that was overtaken by an invalidation does not bring old content back.
         let overtaken = shard.peek(hash).is_some_and(|there| there.slot.is_newer_than(&kept.slot));
         let known = shard.known.contains(&hash);

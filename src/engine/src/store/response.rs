@@ -103,7 +103,7 @@ impl StoredResponse {
 
 /// What the table around a response costs: the list node, the map's slot at its usual load, and the counts of the Arc
 /// and of two `Bytes`.
-const INDEX_COST: usize = 160;
+const INDEX_COST: usize = 176;
 
 /// When an unsafe method last succeeded on this URL: from then on what was fetched before is to be validated
 /// (RFC 9111, 4.4), at most once per back-off (semantics 42: a visitor who writes may not make the origin render at will).

@@ -195,6 +195,26 @@ impl Store {
         (part < SHARDS).then(|| self.memory.shard_responses(part, None))
     }
 
+    /// The same, with how often each was asked for.
+    pub fn held_with_hits(&self, part: usize) -> Option<Vec<(KeyHash, Arc<StoredResponse>, u32)>> {
+        (part < SHARDS).then(|| self.memory.shard_hits(part))
+    }
+
+    /// What of a deployment is on the disk and was asked for last, without these.
+    pub async fn recent_below(&self, deployment: &str, most: usize, without: Vec<KeyHash>) -> Vec<Arc<StoredResponse>> {
+        let Some(disk) = self.disk.clone() else { return Vec::new() };
+        let deployment = deployment.to_owned();
+        let read = move || disk.most_recent(&deployment, most, &without);
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
+    }
+
+    /// Removes what is on the disk of a deployment.
+    pub async fn remove_deployment(&self, id: String) {
+        if let Some(disk) = self.disk.clone() {
+            let _ = tokio::task::spawn_blocking(move || disk.remove_deployment(&id)).await;
+        }
+    }
+
     /// Waits until the disk is as memory says. `false`: it is not, or not everything there is known.
     pub async fn settle(&self) -> bool {
         const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -214,6 +234,13 @@ impl Store {
     pub async fn disk_deployments(&self) -> Vec<(String, usize)> {
         let Some(disk) = self.disk.clone() else { return Vec::new() };
         tokio::task::spawn_blocking(move || disk.deployments()).await.unwrap_or_default()
+    }
+
+    /// Counts something that went wrong on the disk and was not the store's own doing.
+    pub fn count_error(&self, operation: &'static str, error: &dyn std::fmt::Display) {
+        if let Some(disk) = &self.disk {
+            disk.count_error(operation, error);
+        }
     }
 
     pub fn usage(&self) -> Usage {

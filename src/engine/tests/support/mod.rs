@@ -20,7 +20,7 @@ pub use time::{TICK, Time};
 pub use visitor::{How, Reading, Seen, all};
 
 use engine::gate::GateSettings;
-use engine::invalidate::{Keeper, Volatile};
+use engine::invalidate::{Journal, Keeper, Volatile};
 use engine::{Engine, Metrics, OriginSettings, Route, RouteTags, store};
 use semantics::policy::Revalidate;
 use semantics::{Policy, Timestamp};
@@ -118,7 +118,7 @@ impl World {
             ),
             origins: vec![limits],
             seed: 7,
-            keeper: setup.keeper,
+            journal: Journal::new(7, setup.keeper),
         };
         let engine = Engine::new(settings, origin.clone(), metrics, time.clock.clone());
         World { engine, origin, time, routes: Arc::new(routes) }

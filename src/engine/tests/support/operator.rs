@@ -40,7 +40,7 @@ impl World {
     /// Invalidates, and returns the epoch.
     pub fn invalidate(&self, all: &[Invalidation]) -> u64 {
         self.time.sync();
-        self.engine.invalidate(all).unwrap()
+        self.engine.invalidate(all).unwrap().epoch
     }
 
     pub fn soft(&self, target: Target) -> u64 {

@@ -5,11 +5,14 @@ use super::Disk;
 use super::files::Files;
 use super::index::{Indexed, SHARDS};
 use super::names::{ID, PAGES, Place, TMP, dir_hash, dir_path, number, shard_path};
+use crate::store::{KeyHash, Slot, StoredResponse};
 use semantics::Timestamp;
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
@@ -89,6 +92,20 @@ impl Disk {
             (dir_hash(self.settings.seed, &id) == dir).then_some((String::from_utf8(id).ok()?, count))
         };
         self.index.by_dir().into_iter().filter(|(_, count)| *count > 0).filter_map(named).collect()
+    }
+
+    /// What of a deployment was asked for last, `most` at most and without these. For threads that may wait.
+    pub fn most_recent(&self, id: &str, most: usize, without: &[KeyHash]) -> Vec<Arc<StoredResponse>> {
+        let dir = dir_hash(self.settings.seed, id.as_bytes());
+        let wanted = |one: &Indexed| one.place.dir == dir && !without.contains(&one.place.hash);
+        let mut recent: Vec<Indexed> = (0..SHARDS).flat_map(|shard| self.index.shard(shard)).filter(wanted).collect();
+        recent.sort_unstable_by_key(|one| Reverse(one.used));
+        recent.truncate(most);
+        let read = |one: Indexed| match self.find_at(one.place)? {
+            Slot::Response(response) => Some(response),
+            Slot::Varies(_) => None,
+        };
+        recent.into_iter().filter_map(read).collect()
     }
 
     /// Removes everything of a deployment.
