@@ -146,11 +146,12 @@ async function mustRun(command, args, options) {
 
 /**
  * An application in a folder of its own. `output` is what its build makes, `whole` the file in there that says that it
- * was made to the end; `build` is the script and its arguments; `others` are folders that the build neither reads nor makes.
+ * was made to the end; `build` is the script and its arguments, `env` what it is told besides; `others` are folders that the
+ * build neither reads nor makes.
  */
 export class App {
-  constructor(folder, { output, whole, build, others = [] }) {
-    Object.assign(this, { folder, output, whole, build, others });
+  constructor(folder, { output, whole, build, env, others = [] }) {
+    Object.assign(this, { folder, output, whole, build, env, others });
   }
 
   /** Installs and builds it, each only if what it is made from changed. */
@@ -161,10 +162,10 @@ export class App {
       await mustRun('npm', ['ci', '--no-audit', '--no-fund'], { cwd: this.folder });
       writeFileSync(modulesStamp, lock);
     }
-    const sources = this.#digest(this.#sources());
+    const sources = this.#digest(this.#sources()) + (this.env ? JSON.stringify(this.env) : '');
     const buildStamp = this.path(`${this.output}/.larder-stamp`);
     if (!existsSync(this.path(this.whole)) || read(buildStamp) !== sources) {
-      await mustRun(process.execPath, this.build, { cwd: this.folder });
+      await mustRun(process.execPath, this.build, { cwd: this.folder, env: this.env });
       writeFileSync(buildStamp, sources);
     }
   }
@@ -239,10 +240,16 @@ export class Larder {
     const larder = new Larder();
     larder.listen = `127.0.0.1:${await freePort()}`;
     larder.admin = `127.0.0.1:${await freePort()}`;
-    larder.agent = new http.Agent({ keepAlive: true });
-    larder.child = new Child(larderBinary(), await args(larder));
-    await larder.child.answering(`http://${larder.admin}/readyz`, 30_000);
+    larder.args = args;
+    await larder.restart();
     return larder;
+  }
+
+  /** Once it was killed: again at its addresses, with what `args` gives now. */
+  async restart() {
+    this.agent = new http.Agent({ keepAlive: true });
+    this.child = new Child(larderBinary(), await this.args(this));
+    await this.child.answering(`http://${this.admin}/readyz`, 30_000);
   }
 
   get(target, headers, options) {
