@@ -3,6 +3,7 @@ mod mutations;
 mod policies;
 mod prerenders;
 mod refusals;
+mod stores;
 mod tokens;
 mod variables;
 
@@ -153,7 +154,7 @@ fn the_schema_says_what_a_key_means_and_what_it_is_by_default() {
     assert_eq!(schema["$defs"]["Route"]["properties"]["set_cookie"]["enum"], serde_json::json!(["strip", "bypass"]));
     assert_eq!(schema["$defs"]["Route"]["properties"]["expire"]["default"], "365d");
     assert_eq!(schema["$defs"]["Route"]["required"], serde_json::json!(["match"]));
-    assert_eq!(schema["properties"]["deployment"]["x-larder-not-available"], true);
+    assert_eq!(schema["$defs"]["Store"]["properties"]["redis"]["x-larder-not-available"], true);
 }
 
 #[test]

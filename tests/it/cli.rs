@@ -98,10 +98,7 @@ async fn check_refuses_what_cannot_be_meant() {
 #[tokio::test]
 async fn keys_of_later_versions_are_refused_and_never_ignored() {
     for yaml in [
-        "store: { disk: { path: /tmp/x, max_size: 1GiB } }\n",
         "store: { redis: { url: redis://127.0.0.1 } }\n",
-        "deployment: { id: one }\n",
-        "routes:\n  - { match: /a, revalidate: 60s, history: 2 }\n",
         "routes:\n  - { match: /a, compress: [gzip] }\n",
         "profile: rfc9111\n",
     ] {

@@ -17,6 +17,10 @@ pub(super) fn guard(raw: &RawGuard) -> Guard {
 }
 
 pub(super) fn check(raw: &RawGuard, spot: &Spot<'_>, faults: &mut Vec<Fault>) {
+    if raw.max_shrink.is_some_and(|percent| percent.0 == 0) {
+        let fault = spot.key("max_shrink").fault("must be a percentage from `1%` to `99%`");
+        faults.push(fault.remedy("leave it out, and a page may become as short as it likes"));
+    }
     let (has, has_not) = (&raw.must_contain, &raw.must_not_contain);
     check_texts(has, &spot.key("must_contain"), faults);
     check_texts(has_not, &spot.key("must_not_contain"), faults);

@@ -28,7 +28,7 @@ fn single_expectation(schema: &Value) -> String {
     match schema.get("format").and_then(Value::as_str) {
         Some(DURATION) => return "a duration (`250ms`, `10s`, `5m`, `1h`, `30d`)".to_owned(),
         Some(SIZE) => return "a size (`512`, `4KiB`, `256MiB`, `20GiB`)".to_owned(),
-        Some(PERCENT) => return "a percentage from `1%` to `99%`".to_owned(),
+        Some(PERCENT) => return "a percentage from `0%` to `99%`".to_owned(),
         _ => {}
     }
     match schema.get("type").and_then(Value::as_str) {

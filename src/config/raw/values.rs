@@ -154,7 +154,7 @@ impl JsonSchema for ByteSize {
     }
 }
 
-/// `1%` to `99%`: none and all of it are said without a share.
+/// `0%` to `99%`: all of it is said without a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Percent(pub(crate) u8);

@@ -32,9 +32,11 @@ fn a_share_is_written_in_whole_percent() {
     for (written, percent) in [("1%", 1), ("9%", 9), ("10%", 10), ("99%", 99), ("'50%'", 50)] {
         assert_eq!(guard(&format!("max_shrink: {written}")).max_shrink, Some(percent), "{written}");
     }
-    for written in ["0%", "100%", "050%", "12.5%", "+5%", "-5%", "300%", "'%'", "half", "'50'", "'50 %'", "'50%%'"] {
+    let none = "routes: [{ match: /a, guard: { max_shrink: 0% } }]\n";
+    assert_one_fault(none, "3:44", "`routes[0].guard.max_shrink` must be a percentage from `1%` to `99%`");
+    for written in ["100%", "050%", "12.5%", "+5%", "-5%", "300%", "'%'", "half", "'50'", "'50 %'", "'50%%'"] {
         let lines = format!("routes: [{{ match: /a, guard: {{ max_shrink: {written} }} }}]\n");
-        assert_one_fault(&lines, "3:44", "`routes[0].guard.max_shrink` must be a percentage from `1%` to `99%`");
+        assert_one_fault(&lines, "3:44", "`routes[0].guard.max_shrink` must be a percentage from `0%` to `99%`");
     }
     let bare = "routes: [{ match: /a, guard: { max_shrink: 50 } }]\n";
     assert_one_fault(bare, "3:44", "not the number `50` (with its sign: `50%`?)");

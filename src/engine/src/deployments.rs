@@ -3,8 +3,8 @@
 //! finds everything as it was.
 
 use crate::guard::{Known, back_off};
-use crate::invalidate::{NotKept, Validity};
-use crate::store::{KeyHash, Slot, StoredResponse};
+use crate::invalidate::NotKept;
+use crate::store::{KeyHash, StoredResponse};
 use crate::{Engine, Served, Visit};
 use parking_lot::Mutex;
 use semantics::{CacheStatus, key, page};
@@ -174,9 +174,8 @@ impl Engine {
         if !self.deployments.bridge.load(Ordering::Relaxed) || is_data(visit) {
             return None;
         }
-        let mut key = Vec::with_capacity(visit.key.len() + 16);
-        key::of_deployment(&mut key, visit.key, &self.previous()?)?;
-        let before = Visit { key: &key, hash: self.hasher.hash(&key), ..*visit };
+        let (hash, key) = self.rekeyed(visit.key, &self.previous()?);
+        let before = Visit { key: &key, hash, ..*visit };
         let own = self.select(visit);
         let now = self.clock.now();
         let verdict = self.verdict(visit, own.hash, &own.nominated, now);
@@ -257,31 +256,4 @@ fn is_page_of(response: &StoredResponse, deployment: &str) -> bool {
 /// Data that a script of the same deployment asks for.
 fn is_data(visit: &Visit<'_>) -> bool {
     visit.facts.rsc || visit.facts.keyed_group || page::pages_of(visit.request.path).len() > 1
-}
-
-impl Engine {
-    /// Answers that are good for ever are everybody's (skew protection): what a hashed asset's key is without a deployment.
-    pub(crate) fn shared_key(&self, key: &[u8]) -> Option<(KeyHash, Vec<u8>)> {
-        let mut shared = Vec::with_capacity(key.len());
-        key::of_deployment(&mut shared, key, "")?;
-        Some((self.hasher.hash(&shared), shared))
-    }
-
-    /// A key of another deployment, and its hash.
-    pub fn rekeyed(&self, key: &[u8], deployment: &str) -> (KeyHash, Vec<u8>) {
-        let mut other = Vec::with_capacity(key.len() + deployment.len());
-        if key::of_deployment(&mut other, key, deployment).is_none() {
-            other.extend_from_slice(key);
-        }
-        (self.hasher.hash(&other), other)
-    }
-
-    /// Whether what is stored there is selected by nothing that was invalidated hard.
-    pub(crate) fn is_there(&self, hash: KeyHash, key: &[u8]) -> bool {
-        match self.store.peek(hash, key) {
-            Some(Slot::Response(response)) => self.validity(&response, self.clock.now()) != Validity::Hard,
-            Some(Slot::Varies(_)) => true,
-            None => false,
-        }
-    }
 }

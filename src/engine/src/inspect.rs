@@ -233,6 +233,14 @@ impl Engine {
 
     /// What a visit would get now, and why. `below`: see [`Engine::below`].
     pub fn inspect(&self, visit: &Visit<'_>, now: Timestamp, below: &Below) -> Inspection {
+        let shared = below.primary.as_ref().filter(|slot| slot.key() != visit.key);
+        match shared.map(|slot| (self.hasher.hash(slot.key()), slot.key().to_vec())).or(self.shared_home(visit)) {
+            Some((hash, key)) => self.inspect_at(&Visit { key: &key, hash, ..*visit }, now, below),
+            None => self.inspect_at(visit, now, below),
+        }
+    }
+
+    fn inspect_at(&self, visit: &Visit<'_>, now: Timestamp, below: &Below) -> Inspection {
         let Peeked { hash, stored, tier, nominated, variants } = self.peek(visit, below);
         let selection = stored.as_ref().and_then(|response| self.selection(response, now));
         let verdict = self.verdict(visit, hash, &nominated, now);
@@ -271,6 +279,15 @@ impl Engine {
 
     /// What lies on the disk for a visit, and not in memory: for [`Engine::inspect`]. It stays there.
     pub async fn below(&self, visit: &Visit<'_>) -> Below {
+        let own = self.below_at(visit).await;
+        if own.primary.is_some() || self.store.peek(visit.hash, visit.key).is_some() || visit.route.policy.is_isr() {
+            return own;
+        }
+        let (hash, key) = self.rekeyed(visit.key, "");
+        self.below_at(&Visit { key: &key, hash, ..*visit }).await
+    }
+
+    async fn below_at(&self, visit: &Visit<'_>) -> Below {
         let there = self.store.peek(visit.hash, visit.key);
         let primary = match there {
             Some(_) => None,

@@ -22,7 +22,9 @@ mod on_demand;
 pub mod origin;
 mod prerender;
 mod probe;
+mod recall;
 mod route;
+mod shared;
 pub mod store;
 mod storm;
 mod wait;
@@ -204,22 +206,7 @@ impl Engine {
                 let selected = self.select(visit);
                 self.step(visit, selected.stored.as_ref(), now)
             }
-            None if visit.route.policy.is_isr() => Step::Wait,
             None => self.begin_shared(visit, now),
-        }
-    }
-
-    /// The same where the answer may be one that is good for ever, and so every deployment's.
-    fn begin_shared(self: &Arc<Self>, visit: &Visit<'_>, now: Timestamp) -> Step {
-        let Some((hash, key)) = self.shared_key(visit.key) else { return Step::Wait };
-        let shared = Visit { key: &key, hash, ..*visit };
-        match self.store.get(hash, &key, now) {
-            Some(Slot::Response(response)) => self.step(&shared, Some(&response), now),
-            Some(Slot::Varies(_)) => {
-                let selected = self.select(&shared);
-                self.step(&shared, selected.stored.as_ref(), now)
-            }
-            None => Step::Wait,
         }
     }
 
@@ -320,55 +307,6 @@ impl Engine {
             return None;
         }
         Some(response)
-    }
-
-    /// Brings what a visit asks for back from the disk, where it is only there. Says whether there is anything now that was
-    /// not in memory before.
-    pub async fn recall(&self, visit: &Visit<'_>) -> bool {
-        if self.store.disk().is_none() {
-            return false;
-        }
-        let now = self.clock.now();
-        let there = self.store.peek(visit.hash, visit.key);
-        let (slot, recalled) = match there {
-            Some(slot) => (slot, false),
-            None => match self.store.recall(visit.hash, visit.key, false, now).await {
-                Some(slot) => (slot, true),
-                None => return self.recall_shared(visit).await,
-            },
-        };
-        let Slot::Varies(spec) = slot else { return recalled };
-        let (hash, key) = self.variant_of(visit, &spec);
-        self.store.peek(hash, &key).is_none() && self.store.recall(hash, &key, true, now).await.is_some() || recalled
-    }
-
-    async fn recall_shared(&self, visit: &Visit<'_>) -> bool {
-        if visit.route.policy.is_isr() {
-            return false;
-        }
-        let Some((hash, key)) = self.shared_key(visit.key) else { return false };
-        let shared = Visit { key: &key, hash, ..*visit };
-        if key == visit.key || self.is_there(hash, &key) { false } else { Box::pin(self.recall(&shared)).await }
-    }
-
-    /// Brings everything that is stored for a visit's URL into memory, its variants too.
-    pub async fn recall_all(&self, visit: &Visit<'_>) {
-        self.recall(visit).await;
-        let Some(Slot::Varies(spec)) = self.store.peek(visit.hash, visit.key) else { return };
-        let variants: Vec<_> = spec.variants.lock().iter().copied().collect();
-        for hash in variants {
-            self.store.recall_variant(hash, visit.key, self.clock.now()).await;
-        }
-    }
-
-    /// Opens the body of a stored response that is not held in memory. `None`: it is not there any more, and neither is the
-    /// response; whoever asks for it starts over.
-    pub async fn open(&self, response: &Arc<StoredResponse>) -> Option<store::BodyReader> {
-        let reader = self.store.open(response).await;
-        if reader.is_none() {
-            self.store.forget(self.hasher.hash(&response.key), response);
-        }
-        reader
     }
 
     /// Starts a background regeneration; the caller holds the response's claim.

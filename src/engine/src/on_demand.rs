@@ -105,6 +105,13 @@ impl Engine {
     /// What the origin did instead.
     pub async fn regenerate(self: &Arc<Self>, visit: &Visit<'_>) -> Result<Regenerated, Arc<Failed>> {
         self.recall(visit).await;
+        match self.shared_home(visit) {
+            Some((hash, key)) => self.regenerate_at(&Visit { key: &key, hash, ..*visit }).await,
+            None => self.regenerate_at(visit).await,
+        }
+    }
+
+    async fn regenerate_at(self: &Arc<Self>, visit: &Visit<'_>) -> Result<Regenerated, Arc<Failed>> {
         let (ordered, started) = (self.journal.epoch(), self.clock.now());
         for _ in 0..TRIES {
             let selected = self.select(visit);
@@ -144,6 +151,13 @@ impl Engine {
     /// the groups that its answer names in `Cache-Group-Invalidation` (RFC 9875), each at most once per back-off. Of what is
     /// stored: what was recalled, see [`Engine::recall_all`].
     pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, groups: &[String]) {
+        self.at_home(visit, |visit| self.note_written(visit));
+        for group in groups {
+            self.invalidate_group(visit.request.host, group);
+        }
+    }
+
+    fn note_written(&self, visit: &Visit<'_>) {
         let now = self.clock.now();
         let note = |hash, response: &Arc<StoredResponse>| {
             response.written.note(response.fetched_at, now, back_off(&response.windows));
@@ -165,9 +179,6 @@ impl Engine {
                 }
             }
             None => {}
-        }
-        for group in groups {
-            self.invalidate_group(visit.request.host, group);
         }
     }
 

@@ -41,8 +41,15 @@ const TRIES: usize = 4;
 impl Engine {
     /// Renders a page that nobody asked for, and returns when it is stored. Visitors go before it.
     pub async fn prerender(self: &Arc<Self>, visit: &Visit<'_>, unless: Unless) -> Prerendered {
-        let started = self.clock.now();
         self.recall(visit).await;
+        match self.shared_home(visit) {
+            Some((hash, key)) => self.prerender_at(&Visit { key: &key, hash, ..*visit }, unless).await,
+            None => self.prerender_at(visit, unless).await,
+        }
+    }
+
+    async fn prerender_at(self: &Arc<Self>, visit: &Visit<'_>, unless: Unless) -> Prerendered {
+        let started = self.clock.now();
         for _ in 0..TRIES {
             let selected = self.select(visit);
             let now = self.clock.now();
@@ -87,14 +94,16 @@ impl Engine {
 
     /// Whether a response is stored for this visit, fresh or not.
     pub fn is_stored(&self, visit: &Visit<'_>) -> bool {
-        self.select(visit).stored.is_some()
+        self.at_home(visit, |visit| self.select(visit).stored.is_some())
     }
 
     /// Whether nothing is known of a visit's page: neither is it stored, nor may it not be, nor did it just fail.
     pub fn is_unknown(&self, visit: &Visit<'_>) -> bool {
-        let selected = self.select(visit);
-        let verdict = || self.verdict(visit, selected.hash, &selected.nominated, self.clock.now());
-        selected.stored.is_none() && verdict().is_none()
+        self.at_home(visit, |visit| {
+            let selected = self.select(visit);
+            let verdict = || self.verdict(visit, selected.hash, &selected.nominated, self.clock.now());
+            selected.stored.is_none() && verdict().is_none()
+        })
     }
 
     /// A document that says which pages there are was fetched: counted like any request to an origin.

@@ -52,6 +52,13 @@ enum Role {
 impl Engine {
     /// Answers a visit, waiting for a fill where one is needed.
     pub async fn answer(self: &Arc<Self>, visit: &Visit<'_>) -> Answer {
+        match self.shared_home(visit) {
+            Some((hash, key)) => self.answer_at(&Visit { key: &key, hash, ..*visit }).await,
+            None => self.answer_at(visit).await,
+        }
+    }
+
+    async fn answer_at(self: &Arc<Self>, visit: &Visit<'_>) -> Answer {
         let arrived = Arrived { epoch: self.journal.epoch(), at: self.clock.now() };
         if visit.route.policy.admit_after > 1 {
             self.admission.note(visit.hash, arrived.at);

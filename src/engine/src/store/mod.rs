@@ -5,14 +5,16 @@ pub mod disk;
 mod head;
 mod memory;
 mod response;
+mod slot;
 mod tiered;
 
 pub use body::{Body, Filed};
 pub use disk::{BodyReader, Disk, DiskSettings, DiskUsage};
 pub use head::{Audience, HIDDEN, Head, HeadBuilder};
 use memory::AsIs;
-pub use memory::{Memory, Settings, Slot, Usage};
+pub use memory::{Memory, Settings, Usage};
 pub use response::{MAX_VARIANTS, Regeneration, Standing, StoredResponse, VarySpec, Written};
+pub use slot::Slot;
 pub use tiered::{Place, Store, Tier};
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;

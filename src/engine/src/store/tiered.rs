@@ -2,9 +2,9 @@
 //! comes back when somebody asks for it.
 
 use super::disk::{BodyReader, Disk, DiskUsage};
-use super::memory::{Memory, SHARDS, Slot, Usage};
+use super::memory::{Memory, SHARDS, Usage};
 use super::response::{StoredResponse, VarySpec};
-use super::{Body, KeyHash};
+use super::{Body, KeyHash, Slot};
 use semantics::Timestamp;
 use std::collections::HashSet;
 use std::sync::Arc;
