@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "these are tests; nobody links them")]
 
+mod disk;
 mod dsl;
 
 mod abuse;

@@ -38,6 +38,7 @@ use parking_lot::Mutex;
 use queue::{Full, Queue, Work};
 use room::Room;
 use std::any::Any;
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::io;
 use std::path::Path;
@@ -93,6 +94,8 @@ pub struct Disk {
     waits: AtomicBool,
     bodies: AtomicU64,
     still_good: OnceLock<StillGood>,
+    /// Deployments that were removed, and of which nothing was stored since.
+    gone: Mutex<HashSet<u64>>,
     /// Whether all that lies there is in the index.
     indexed: AtomicBool,
     /// When the writer began what it is at, in microseconds; 0: it rests.
@@ -163,6 +166,7 @@ impl Disk {
             waits: AtomicBool::new(false),
             bodies: AtomicU64::new(0),
             still_good: OnceLock::new(),
+            gone: Mutex::default(),
             indexed: AtomicBool::new(false),
             writing_since: AtomicU64::new(0),
             threads: Mutex::default(),

@@ -81,10 +81,10 @@ pub(super) struct Preamble {
 
 impl Preamble {
     pub(super) fn read(bytes: &[u8]) -> Result<Preamble, Bad> {
-        let bytes = bytes.get(..PREAMBLE).ok_or(Bad::Damaged)?;
-        if !bytes.starts_with(MAGIC) {
+        if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) {
             return Err(Bad::Foreign);
         }
+        let bytes = bytes.get(..PREAMBLE).ok_or(Bad::Damaged)?;
         let mut reader = Reader::new(&bytes[MAGIC.len()..]);
         let version = reader.u16().ok_or(Bad::Damaged)?;
         let (kind, flags) = (reader.u8().ok_or(Bad::Damaged)?, reader.u8().ok_or(Bad::Damaged)?);

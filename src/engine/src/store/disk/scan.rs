@@ -43,6 +43,10 @@ impl Disk {
                     return Ok(());
                 }
                 self.index_shard(dir, shard)?;
+                if self.gone.lock().contains(&dir) {
+                    // Removed while it was looked at.
+                    self.index.keep_only(dir, shard, &HashSet::new(), |_| false);
+                }
             }
         }
         Ok(())
@@ -108,15 +112,21 @@ impl Disk {
         recent.into_iter().filter_map(read).collect()
     }
 
-    /// Removes everything of a deployment.
+    /// Removes everything of a deployment, whether or not it is indexed yet. For threads that may wait.
     pub fn remove_deployment(&self, id: &str) {
         let dir = dir_hash(self.settings.seed, id.as_bytes());
+        self.gone.lock().insert(dir);
         for shard in 0..SHARDS {
-            for one in self.index.shard(shard).into_iter().filter(|one| one.place.dir == dir) {
-                self.unlink(one.place);
+            let mut hashes = Vec::new();
+            let _ = self.files.list(&shard_path(dir, shard), &mut |name| hashes.extend(number(name, 32)));
+            for hash in hashes {
+                self.unlink(Place { dir, hash });
             }
+            self.index.keep_only(dir, shard, &HashSet::new(), |_| false);
             let _ = self.files.remove(&shard_path(dir, shard));
         }
+        let _ = self.files.remove(&dir_path(dir).join(ID));
+        let _ = self.files.remove(&dir_path(dir));
     }
 }
 

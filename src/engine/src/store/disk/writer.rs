@@ -135,7 +135,8 @@ impl Writer {
 
     /// Makes the directory of a place, and says of which deployment it is.
     fn directory(&mut self, disk: &Disk, place: Place, slot: &Slot) -> io::Result<()> {
-        if self.made.contains(&(place.dir, place.shard())) {
+        let anew = disk.gone.lock().remove(&place.dir);
+        if !anew && self.made.contains(&(place.dir, place.shard())) {
             return Ok(());
         }
         disk.files.make_dir(Path::new(PAGES))?;
