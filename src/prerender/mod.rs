@@ -14,7 +14,7 @@ pub use pointer::{Pointer, Template};
 pub use run::{Occasion, Report, RunId};
 pub use warm::Visited;
 
-use crate::proxy::Current;
+use crate::proxy::{Current, Listed};
 use engine::origin::Origin;
 use engine::{Prerendered, Unless};
 use parking_lot::Mutex;
@@ -234,6 +234,9 @@ impl Drop for Prerender {
 
 /// Sees to one route's plan, from the start of Larder or a reload on.
 async fn keep(shop: Arc<Shop>, plan: Plan) {
+    if plan.closed {
+        shop.restore(&plan).await;
+    }
     if plan.settings.on_start || plan.closed {
         at_the_start(&shop, &plan).await;
     }
@@ -283,7 +286,9 @@ impl Shop {
             if !listing.complete {
                 reached = listing.reached;
             } else if plan.closed {
-                self.current.load().lists.put(&plan.route, listing.listed, began);
+                let site = self.current.load_full();
+                site.engine.save(saved_as(plan), listing.listed.to_bytes()).await;
+                site.lists.put(&plan.route, listing.listed, began);
             }
             // A closed route needs its list whether or not its pages are generated now.
             let wanted = match run.occasion {
@@ -299,6 +304,14 @@ impl Shop {
         reached
     }
 
+    /// What the lists of a closed route said before a restart counts until they are read again (semantics 25).
+    async fn restore(&self, plan: &Plan) {
+        let site = self.current.load_full();
+        if let Some(bytes) = site.engine.saved(saved_as(plan)).await {
+            site.lists.restore(&plan.route, Listed::from_bytes(&bytes));
+        }
+    }
+
     /// Generates an order's own paths.
     async fn paths(self: &Arc<Self>, run: &Arc<Run>, paths: &[String], host: Option<&str>) {
         let (shop, given, host, into) = (self.clone(), paths.to_vec(), host.map(str::to_owned), run.clone());
@@ -306,6 +319,11 @@ impl Shop {
         let Ok(pages) = listed.await else { return };
         run::generate(self, run, pages, CONCURRENCY, Unless::Fresh).await;
     }
+}
+
+/// The name under which a route's list is kept: lists of other sources are not its lists.
+fn saved_as(plan: &Plan) -> String {
+    format!("list of {plan:?}")
 }
 
 /// Whether an outcome says that the origin cannot be asked at present.

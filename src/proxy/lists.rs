@@ -2,31 +2,40 @@
 
 use parking_lot::Mutex;
 use semantics::{Timestamp, page};
-use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
-use std::hash::BuildHasher;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
-/// The pages that a route has, as its lists said when they were last read to their end: 64 bits of each.
+/// The pages that a route has, as its lists said when they were last read to their end: 64 bits of each. A path that is made
+/// up to collide with a listed one gets what any listed path gets: it is asked for at the origin.
 #[derive(Debug, Default)]
 pub struct Listed {
-    hasher: RandomState,
     pages: HashSet<u64>,
 }
 
 impl Listed {
     pub fn add(&mut self, host: &str, path: &str) {
-        self.pages.insert(self.hash(host, path));
+        self.pages.insert(hash(host, path));
     }
 
     /// Whether a page is listed, or the page whose data is at this path.
     pub(super) fn has(&self, host: &str, path: &str) -> bool {
-        page::pages_of(path).iter().any(|page| self.pages.contains(&self.hash(host, page)))
+        page::pages_of(path).iter().any(|page| self.pages.contains(&hash(host, page)))
     }
 
-    fn hash(&self, host: &str, path: &str) -> u64 {
-        self.hasher.hash_one((host, page::normal(path)))
+    /// To be kept over a restart.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.pages.iter().flat_map(|hash| hash.to_le_bytes()).collect()
     }
+
+    /// What was [`Listed::to_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Listed { pages: bytes.chunks_exact(8).filter_map(|b| b.try_into().ok().map(u64::from_le_bytes)).collect() }
+    }
+}
+
+fn hash(host: &str, path: &str) -> u64 {
+    xxh3_64(format!("{host}\n{}", page::normal(path)).as_bytes())
 }
 
 /// The lists of all routes, by their names. They outlive reloads.
@@ -49,6 +58,11 @@ impl Lists {
         if began >= list.since {
             *list = List { since: began, listed: Some(Arc::new(listed)) };
         }
+    }
+
+    /// Puts a list in force that was read before a restart, until it is read again.
+    pub fn restore(&self, route: &Arc<str>, listed: Listed) {
+        self.0.lock().entry(route.clone()).or_default().listed.get_or_insert(Arc::new(listed));
     }
 
     /// Until its list is read again, from now on, the route's pages are as if there was none.

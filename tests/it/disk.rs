@@ -296,3 +296,27 @@ async fn without_a_disk_nothing_is_on_it() {
     let metrics = edge.admin_get("/metrics").await.text();
     assert!(!metrics.contains("tier=\"disk\""), "{metrics}");
 }
+
+#[tokio::test]
+async fn after_a_restart_a_list_that_was_read_once_still_says_which_pages_there_are() {
+    let (folder, origin) = (Folder::new(), Origin::start().await);
+    origin.page("/post/one", "one").cache_control("s-maxage=600");
+    let list = Scratch::file("paths.txt", "/post/one\n");
+    let route = format!(
+        "routes: [{{ name: post, match: '/post/{{slug}}', revalidate: 1h, fallback: not_found, prerender: {{ file: {} }} }}]\n",
+        list.path()
+    );
+    let config = folder.with("max_size: 64MiB", &route);
+    let edge = Edge::with_config(&origin, &config).await;
+    until("the list counts", async || edge.get("/post/two").await.code == 404).await;
+    edge.stored("/post/one").await;
+    settled(&edge).await;
+    drop(edge);
+    // Neither the list nor the origin is there any more.
+    drop(list);
+    let asked = origin.count("/post/two");
+    let edge = Edge::with_config(&origin, &config).await;
+    until("the list counts again", async || edge.get("/post/three").await.code == 404).await;
+    edge.get("/post/one").await.is("one").cache_status("hit; ttl=");
+    assert_eq!(origin.count("/post/two"), asked);
+}

@@ -12,6 +12,10 @@ impl Engine {
             return false;
         }
         let now = self.clock.now();
+        // Of a key that is known to have nothing stored there is nothing on the disk either.
+        if self.verdicts.get(visit.hash, now).is_some() {
+            return false;
+        }
         let there = self.store.peek(visit.hash, visit.key);
         let (slot, recalled) = match there {
             Some(slot) => (slot, false),
@@ -43,5 +47,15 @@ impl Engine {
             self.store.forget(self.hasher.hash(&response.key), response);
         }
         reader
+    }
+
+    /// Keeps something that is to be found again after a restart, where there is a disk.
+    pub async fn save(&self, name: String, bytes: Vec<u8>) {
+        self.store.save(name, bytes).await;
+    }
+
+    /// What was saved under that name.
+    pub async fn saved(&self, name: String) -> Option<Vec<u8>> {
+        self.store.saved(name).await
     }
 }

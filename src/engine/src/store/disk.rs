@@ -5,6 +5,7 @@
 //! One thread writes, one sees to the rest ([`upkeep`]); look-ups that have to wait take threads of the runtime's. `format`
 //! says what a file looks like, `names` how it is called.
 
+mod blobs;
 mod files;
 mod find;
 mod format;

@@ -49,6 +49,8 @@ struct Kept {
     used: Timestamp,
     /// How often it was asked for; of versions before it, half of that.
     hits: u32,
+    /// Whether it came back from the disk for somebody who is about to ask for it.
+    recalled: bool,
 }
 
 impl Kept {
@@ -153,7 +155,7 @@ impl Memory {
         kept.ask(now);
         let slot = kept.slot.clone();
         // A URL that varies is known when one of its variants is: see `known`.
-        if matches!(slot, Slot::Response(_)) {
+        if !std::mem::take(&mut kept.recalled) && matches!(slot, Slot::Response(_)) {
             self.becomes_known(&mut shard, hash);
         }
         Some(slot)
@@ -234,12 +236,16 @@ impl Memory {
         self.shard(hash).lock().peek(hash).map(|kept| kept.used)
     }
 
-    /// Puts something at its key unless there is something already, which is what counts then.
+    /// Puts what comes from the disk at its key unless there is something already, which is what counts then. Who asks for it
+    /// now is the first one to: pages that come back once do not take the place of those that are asked for again.
     pub(super) fn put_absent(&self, hash: KeyHash, slot: Slot, now: Timestamp) -> Slot {
-        if let Some(there) = self.shard(hash).lock().peek(hash) {
-            return there.slot.clone();
+        if let Some(there) = self.peek_at(hash) {
+            return there;
         }
         self.put(hash, slot.clone(), now);
+        if let Some(kept) = self.shard(hash).lock().new.peek_mut(&hash) {
+            kept.recalled = true;
+        }
         slot
     }
 
@@ -256,7 +262,7 @@ impl Memory {
         self.entries.fetch_add(1, Ordering::Relaxed);
         let mut shard = self.shard(hash).lock();
         let hits = shard.peek(hash).map_or(0, |there| there.hits / 2);
-        let kept = Kept { slot, used: now, hits };
+        let kept = Kept { slot, used: now, hits, recalled: false };
         // What began later knows more: a fill that was overtaken by an invalidation does not bring old content back.
         let overtaken = shard.peek(hash).is_some_and(|there| there.slot.is_newer_than(&kept.slot));
         let known = shard.known.contains(&hash);

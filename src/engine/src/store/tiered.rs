@@ -236,6 +236,19 @@ impl Store {
         tokio::task::spawn_blocking(move || disk.deployments()).await.unwrap_or_default()
     }
 
+    /// Has something on the disk that is to be found again after a restart.
+    pub async fn save(&self, name: String, bytes: Vec<u8>) {
+        if let Some(disk) = self.disk.clone() {
+            let _ = tokio::task::spawn_blocking(move || disk.save(&name, &bytes)).await;
+        }
+    }
+
+    /// What was saved under that name.
+    pub async fn saved(&self, name: String) -> Option<Vec<u8>> {
+        let disk = self.disk.clone()?;
+        tokio::task::spawn_blocking(move || disk.saved(&name)).await.ok()?
+    }
+
     /// Counts something that went wrong on the disk and was not the store's own doing.
     pub fn count_error(&self, operation: &'static str, error: &dyn std::fmt::Display) {
         if let Some(disk) = &self.disk {
