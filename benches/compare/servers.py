@@ -98,9 +98,10 @@ def larder_command(*arguments):
     return [str(LARDER), *map(str, arguments)]
 
 
-def larder_yaml(port, addresses, admin, log, memory, extra):
+def larder_yaml(port, addresses, admin, log, memory, extra, disk=""):
     servers = ", ".join(f'{{ url: "http://{address}" }}' for address in addresses)
-    values = {"PORT": port, "SERVERS": servers, "ADMIN": admin, "MEMORY": memory, "LOG": log}
+    values = {"PORT": port, "SERVERS": servers, "ADMIN": admin, "MEMORY": memory, "LOG": log,
+              "DISK": f", disk: {{ {disk} }}" if disk else ""}
     return filled("larder.yaml.template", values) + extra + "\n"
 
 
@@ -134,12 +135,15 @@ def larder(origin_address, core=None, extra="", logged=False, memory=256, more_a
 
 
 @contextlib.contextmanager
-def nginx(origin_address, core=None, lock="5s", sendfile="off", logged=False):
-    """nginx with one worker, from nginx.conf.template; 5s is its own default for both lock times."""
+def nginx(origin_address, core=None, lock="5s", sendfile="off", logged=False, in_memory=True, zone="64m", most="2g",
+          open_files="max=10000 inactive=60s"):
+    """nginx with one worker, from nginx.conf.template; 5s is its own default for both lock times. `in_memory`: where its
+    cache files are; `zone` and `most`: the size of what it knows of them, and of all of them."""
     port, files = free_port(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    with directory() as path:
+    with directory(in_memory) as path:
         access = path / "access.log" if logged else None
         values = {"DIR": path, "PORT": port, "ORIGIN": origin_address, "LOCK": lock, "SENDFILE": sendfile,
+                  "ZONE": zone, "MOST": most, "OPEN_FILES": open_files,
                   "FILES": files, "CONNECTIONS": min(files - 100, 30000),
                   "LOG": f"{access} {LOGGED_NGINX}" if logged else "off",
                   "USER": pwd.getpwuid(os.geteuid()).pw_name, "GROUP": grp.getgrgid(os.getegid()).gr_name}

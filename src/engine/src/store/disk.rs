@@ -227,10 +227,6 @@ impl Disk {
     /// Stores something in the background, in the place of what was there. Says whether that is to be expected.
     pub fn keep(&self, hash: KeyHash, slot: &Slot) -> bool {
         let Some(place) = self.place(hash, slot.key(), slot.is_variant()) else { return false };
-        if self.health.is_off() {
-            self.health.count("off", &"not stored: the disk store is off");
-            return false;
-        }
         if let Slot::Response(response) = slot
             && response.body.len() > self.settings.max_object
         {
@@ -238,6 +234,8 @@ impl Disk {
         }
         if let Err(Full) = self.queue.push(place, Work::Keep(slot.clone())) {
             self.health.count("queue-full", &"not stored: the disk does not keep up with what is stored");
+            // A newer version was seen than the one that lies there.
+            let _ = self.queue.push(place, Work::Remove);
             return false;
         }
         true

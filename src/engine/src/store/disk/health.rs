@@ -43,11 +43,6 @@ impl Health {
         }
     }
 
-    /// Something was not done: because the disk failed, or because it was not to be.
-    pub(super) fn failed_or_counted(&self, operation: &'static str, error: &io::Error) {
-        if self.is_off() { self.count(operation, error) } else { self.failed(operation, error) }
-    }
-
     /// Something went wrong that says nothing of the disk.
     pub(super) fn count(&self, operation: &'static str, error: &dyn std::fmt::Display) {
         let mut errors = self.errors.lock();

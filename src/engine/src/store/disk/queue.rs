@@ -10,6 +10,8 @@ use std::time::Duration;
 /// What waits takes so much memory at most, in bytes, beside what the memory store counts anyway.
 const BYTES_AT_MOST: usize = 128 << 20;
 const JOBS_AT_MOST: usize = 65_536;
+/// What fails so often fails for a reason of its own.
+const TRIES: u8 = 3;
 
 /// What is to happen at a place.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub(super) struct Job {
     pub(super) work: Work,
     /// Jobs of one key are told apart by it.
     pub(super) number: u64,
+    /// How often it was tried in vain.
+    tries: u8,
 }
 
 /// What is known of a key that is not settled on the disk yet.
@@ -92,7 +96,7 @@ impl Queue {
         waiting.bytes += more;
         waiting.numbers += 1;
         let number = waiting.numbers;
-        waiting.jobs.insert(place.hash, Job { place, work, number });
+        waiting.jobs.insert(place.hash, Job { place, work, number, tries: 0 });
         waiting.order.push_back((place.hash, number));
         drop(waiting);
         self.news.notify_one();
@@ -134,6 +138,26 @@ impl Queue {
         if waiting.jobs.is_empty() {
             waiting.hurried = false;
             self.settled.notify_all();
+        }
+    }
+
+    /// A job failed: it is tried again after the others. `false`: it was tried often enough, or is outdated.
+    pub(super) fn again(&self, hash: KeyHash, number: u64) -> bool {
+        let mut waiting = self.waiting.lock();
+        let Some(job) = waiting.jobs.get_mut(&hash).filter(|job| job.number == number) else { return false };
+        job.tries += 1;
+        let again = job.tries < TRIES;
+        if again {
+            waiting.order.push_back((hash, number));
+        }
+        again
+    }
+
+    /// Lets some time pass while nothing can be done; less if everything is to end.
+    pub(super) fn rest(&self, pause: Duration) {
+        let mut waiting = self.waiting.lock();
+        if !waiting.stopped {
+            self.news.wait_for(&mut waiting, pause);
         }
     }
 

@@ -2,7 +2,7 @@
 //! the old version of a page on the disk, or the new one, and neither is half there.
 
 use super::Disk;
-use super::files::File;
+use super::files::{File, is_not_regular};
 use super::format::{self, BLOCK, SUM};
 use super::health::is_full;
 use super::index::Indexed;
@@ -55,6 +55,11 @@ impl Writer {
     /// Takes some jobs, and does what is due. Says whether there was anything to do.
     pub(super) fn step(&mut self, disk: &Disk) -> bool {
         let due = disk.settings.sync / 2;
+        if disk.health.is_off() {
+            // What waits is found meanwhile, and is written when the disk works again.
+            disk.queue.rest(due);
+            return false;
+        }
         let patience = if self.beside.is_empty() { due } else { due / 8 };
         let jobs = disk.queue.take(BATCH, patience);
         let worked = !jobs.is_empty();
@@ -77,8 +82,8 @@ impl Writer {
         match job.work {
             Work::Keep(slot) => {
                 if let Err((operation, error)) = self.write(disk, job.place, job.number, slot.clone()) {
-                    disk.health.failed_or_counted(operation, &error);
-                    disk.not_written(job.place, job.number, &slot);
+                    disk.health.failed(operation, &error);
+                    disk.not_written(job.place, job.number, &slot, &error);
                 }
                 return;
             }
@@ -100,9 +105,6 @@ impl Writer {
     }
 
     fn write(&mut self, disk: &Disk, place: Place, number: u64, slot: Slot) -> Result<(), NotWritten> {
-        if disk.health.is_off() {
-            return Err(("off", io::Error::other("the disk store is off")));
-        }
         if disk.is_too_full() {
             return Err(("min-free", io::ErrorKind::StorageFull.into()));
         }
@@ -171,13 +173,26 @@ impl Writer {
             disk.health.failed("sync", &error);
             for Beside { place, number, slot, name, .. } in &beside {
                 let _ = disk.files.remove(name);
-                disk.not_written(*place, *number, slot);
+                disk.not_written(*place, *number, slot, &error);
             }
             return;
         }
-        for Beside { place, number, slot, name, .. } in beside.iter().filter(|one| !self.put_in_place(disk, one)) {
-            let _ = disk.files.remove(name);
-            disk.not_written(*place, *number, slot);
+        let mut settled = Vec::with_capacity(beside.len());
+        for one in &beside {
+            match put_in_place(disk, one) {
+                Ok(()) => settled.push((one.place.hash, one.number)),
+                Err(error) => {
+                    self.made.clear();
+                    let _ = disk.files.remove(&one.name);
+                    // What somebody put there is in the way of this page alone.
+                    if is_not_regular(&error) || error.kind() == io::ErrorKind::DirectoryNotEmpty {
+                        disk.health.count("not-a-file", &error);
+                    } else {
+                        disk.health.failed("rename", &error);
+                    }
+                    disk.not_written(one.place, one.number, &one.slot, &error);
+                }
+            }
         }
         let touched: HashSet<_> = beside.iter().map(|b| (b.place.dir, b.place.shard())).collect();
         let names = if touched.len() <= FEW {
@@ -188,17 +203,7 @@ impl Writer {
         if let Err(error) = names {
             disk.health.failed("sync", &error);
         }
-        disk.queue.done(beside.iter().map(|b| (b.place.hash, b.number)));
-    }
-
-    /// Says whether it is in its place now, or is not to be.
-    fn put_in_place(&mut self, disk: &Disk, beside: &Beside) -> bool {
-        let put = put_in_place(disk, beside);
-        if let Err(error) = &put {
-            disk.health.failed("rename", error);
-            self.made.clear();
-        }
-        put.is_ok()
+        disk.queue.done(settled.into_iter());
     }
 }
 
@@ -283,8 +288,15 @@ impl Disk {
         }
     }
 
-    /// What was not written is in memory alone; what is too large for that is not stored.
-    fn not_written(&self, place: Place, number: u64, slot: &Slot) {
+    /// What was not written is tried again, and found where it waits. What there is no room for, or what fails again and again,
+    /// is in memory alone, if it is not too large for that; the version before it does not come back.
+    fn not_written(&self, place: Place, number: u64, slot: &Slot, error: &io::Error) {
+        if !is_full(error) && self.queue.again(place.hash, number) {
+            return;
+        }
+        if self.index.has(place.hash) && self.queue.is_newest(place.hash, number) {
+            self.unlink(place);
+        }
         self.queue.done(std::iter::once((place.hash, number)));
         if let Slot::Response(response) = slot
             && response.body.heap_size() > self.memory.settings().max_object
