@@ -3,6 +3,10 @@
 //! It does not know sockets, HTTP parsing or configuration files: requests come as [`Visit`]s, the origin is a trait,
 //! and time is asked of one [`Clock`].
 
+// The model file system of the tests is written for the outside.
+#[cfg(test)]
+extern crate self as engine;
+
 mod admission;
 mod ahead;
 mod canonical;

@@ -235,7 +235,10 @@ async fn sweep(engine: Arc<Engine>) {
         }
         tokio::task::yield_now().await;
     }
-    engine.journal.swept(epoch);
-    engine.store.swept(epoch);
+    // The records are forgotten only when what they select is gone from the disk, whatever happens next.
+    if engine.store.settle().await {
+        engine.journal.swept(epoch);
+        engine.store.swept(epoch);
+    }
     engine.sweeping.store(false, Ordering::Release);
 }

@@ -19,6 +19,8 @@ mod scan;
 mod snapshot;
 mod stream;
 mod system;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod versions;
 mod writer;
@@ -150,6 +152,8 @@ impl Disk {
     ) -> io::Result<Arc<Disk>> {
         let process = format!("{:016x}", settings.process);
         files.make_dir(Path::new(names::PAGES))?;
+        // What is synced in there is lost if its own name is.
+        files.sync_dir(Path::new(""))?;
         files.make_dir(Path::new(TMP))?;
         scan::remove_orphans(&*files);
         let own = Path::new(TMP).join(&process);
@@ -308,13 +312,23 @@ impl Disk {
         xxh3_64_with_seed(&count, self.settings.process)
     }
 
-    fn unlink(&self, place: Place) {
+    /// Says whether nothing is there any more.
+    fn unlink(&self, place: Place) -> bool {
         match self.files.remove(&place.path()) {
             Ok(()) => self.health.worked(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => self.health.failed("remove", &error),
+            Err(error) => {
+                self.health.failed("remove", &error);
+                return false;
+            }
         }
         self.index.remove(place.hash);
         self.forget_versions(place);
+        true
+    }
+
+    /// A number that grows whenever something is stored or removed near this hash.
+    pub(super) fn changes(&self, hash: KeyHash) -> u64 {
+        self.queue.changes(hash)
     }
 }

@@ -303,6 +303,23 @@ impl Memory {
         }
     }
 
+    /// Puts something in the place of this very response; nothing where that is not there any more.
+    pub(super) fn replace_response(&self, hash: KeyHash, response: &Arc<StoredResponse>, with: Slot) {
+        let mut shard = self.shard(hash).lock();
+        let known = shard.known.contains(&hash);
+        let list = shard.of(if known { Which::Known } else { Which::New });
+        let Some(kept) = list.peek_mut(&hash) else { return };
+        if !matches!(&kept.slot, Slot::Response(stored) if Arc::ptr_eq(stored, response)) {
+            return;
+        }
+        let (more, less) = (with.cost(), kept.slot.cost());
+        kept.slot = with;
+        for bytes in std::iter::once(&self.bytes).chain(known.then_some(&self.known_bytes)) {
+            bytes.fetch_add(more, Ordering::Relaxed);
+            bytes.fetch_sub(less, Ordering::Relaxed);
+        }
+    }
+
     pub fn usage(&self) -> Usage {
         Usage {
             bytes: self.bytes.load(Ordering::Relaxed),

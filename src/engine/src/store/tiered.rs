@@ -94,15 +94,29 @@ impl Store {
 
     /// Brings what lies on the disk at this key into memory.
     pub async fn recall(&self, hash: KeyHash, key: &[u8], variant: bool, now: Timestamp) -> Option<Slot> {
-        let slot = self.peek_below(hash, key, variant).await?;
-        Some(self.memory.put_absent(hash, slot, now)).filter(|slot| slot.key() == key)
+        let disk = self.disk.as_ref()?;
+        let changes = disk.changes(hash);
+        let slot = disk.find(hash, key, variant).await?;
+        Some(self.recalled(disk, hash, changes, slot, now)).filter(|slot| slot.key() == key)
+    }
+
+    /// Puts what was read into memory, unless it was removed or replaced meanwhile. `changes`: from before it was read.
+    fn recalled(&self, disk: &Disk, hash: KeyHash, changes: u64, slot: Slot, now: Timestamp) -> Slot {
+        let counts = self.memory.put_absent(hash, slot.clone(), now);
+        if let Slot::Response(response) = slot
+            && disk.changes(hash) != changes
+        {
+            self.memory.remove_response(hash, &response);
+        }
+        counts
     }
 
     /// The same for a variant of a primary key, by its hash alone.
     pub async fn recall_variant(&self, hash: KeyHash, primary: &[u8], now: Timestamp) {
         let Some(disk) = self.disk.as_ref().filter(|_| self.memory.peek_response(hash).is_none()) else { return };
+        let changes = disk.changes(hash);
         if let Some(slot) = disk.find_variant(hash, primary).await {
-            self.memory.put_absent(hash, slot, now);
+            self.recalled(disk, hash, changes, slot, now);
         }
     }
 
@@ -112,11 +126,11 @@ impl Store {
             return;
         }
         let on_disk = self.disk.as_ref().is_some_and(|disk| disk.keep(hash, &slot));
-        if let Slot::Response(response) = &slot
+        if let Slot::Response(response) = slot
             && !on_disk
             && response.body.heap_size() > self.memory.settings().max_object
         {
-            self.memory.remove_response(hash, response);
+            self.memory.remove_response(hash, &response);
         }
     }
 
@@ -129,10 +143,11 @@ impl Store {
 
     /// Removes what stands at a key.
     pub fn remove(&self, hash: KeyHash, key: &[u8], variant: bool) {
-        self.memory.remove(hash);
+        // The disk first: whoever reads it now finds out that he came too late, or puts what he read where it is removed next.
         if let Some(disk) = &self.disk {
             disk.remove(hash, key, variant);
         }
+        self.memory.remove(hash);
     }
 
     /// Removes this very response; a newer one in its place stays.

@@ -7,7 +7,7 @@ use super::format::{self, Bad, PREAMBLE, Preamble};
 use super::index::Indexed;
 use super::names::{Place, dir_of};
 use super::queue::{Pending, Work};
-use crate::store::{KeyHash, Slot};
+use crate::store::{Body, KeyHash, Slot};
 use semantics::Timestamp;
 use std::io;
 use std::path::Path;
@@ -20,6 +20,8 @@ use tokio::time::timeout;
 const AT_ONCE: usize = 128 << 10;
 /// What cannot be waited for comes back within this, or did wait after all.
 const AT_ONCE_WITHIN: Duration = Duration::from_millis(20);
+/// So often at most: what is stored near a hash only looks as if it were stored there.
+const LOOKS: usize = 4;
 /// How long a look-up may take.
 pub(super) const DEADLINE: Duration = Duration::from_secs(1);
 
@@ -33,21 +35,27 @@ enum Looked {
 impl Disk {
     /// What is stored at a key. `None`: nothing that could be had in time.
     pub(crate) async fn find(self: &Arc<Self>, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
-        match self.queue.pending(hash) {
-            Some(Pending::Slot(slot)) => return Some(slot).filter(|slot| slot.key() == key),
-            Some(Pending::Gone) => return None,
-            None if self.health.is_off() => return None,
-            None => {}
-        }
         let place = Place { dir: dir_of(self.settings.seed, key, variant)?, hash };
-        let looked = match self.at_once(place) {
-            Some(looked) => looked,
-            None => self.in_time(place).await?,
-        };
-        let slot = self.judge(looked, place, |slot| slot.key() == key)?;
-        // Ordered away while it was read.
-        let gone = matches!(self.queue.pending(hash), Some(Pending::Gone));
-        (!gone).then_some(slot)
+        let mut found = None;
+        for _ in 0..LOOKS {
+            let changes = self.queue.changes(hash);
+            match self.queue.pending(hash) {
+                Some(Pending::Slot(slot)) => return Some(slot).filter(|slot| slot.key() == key),
+                Some(Pending::Gone) => return None,
+                None if self.health.is_off() => return None,
+                None => {}
+            }
+            let looked = match self.at_once(place) {
+                Some(looked) => looked,
+                None => self.in_time(place).await?,
+            };
+            found = Some(self.judge(looked, place, |slot| slot.key() == key)?);
+            if self.queue.changes(hash) == changes {
+                break;
+            }
+            // It may have been ordered away while it was read, and be gone already.
+        }
+        found.filter(|_| !matches!(self.queue.pending(hash), Some(Pending::Gone)))
     }
 
     /// A variant of what is stored at a primary key, by its hash.
@@ -160,19 +168,20 @@ impl Disk {
             Looked::Found { slot, length } if suits(&slot) => {
                 self.health.worked();
                 let now = self.clock.now();
-                if self.index.has(place.hash) {
-                    self.index.used(place.hash, now);
-                } else {
+                let one = Indexed { place, occupied: length.next_multiple_of(4096), used: now };
+                if !self.index.seen(&one) {
                     // Another process stored it, or it was not come to yet.
-                    let occupied = length.next_multiple_of(4096);
-                    self.index.put_new(&Indexed { place, occupied, used: now });
+                    self.index.put_new(&one);
                 }
                 Some(not_from_the_future(slot, now))
             }
             Looked::Found { .. } => self.is_bad(place, Bad::Swapped),
             Looked::Bad(bad) => self.is_bad(place, bad),
             Looked::Failed(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.index.remove(place.hash);
+                if self.index.has(place.hash) {
+                    // By the writer, who may have just stored it.
+                    let _ = self.queue.push(place, Work::Discard);
+                }
                 None
             }
             Looked::Failed(error) if is_not_regular(&error) => {
@@ -186,7 +195,7 @@ impl Disk {
         }
     }
 
-    fn is_bad(&self, place: Place, bad: Bad) -> Option<Slot> {
+    pub(super) fn is_bad(&self, place: Place, bad: Bad) -> Option<Slot> {
         self.health.count(bad.as_str(), &"a file of the store is not what it should be; nothing is served from it");
         // A later version's file may be wanted again by that version.
         if bad != Bad::Newer {
@@ -197,8 +206,19 @@ impl Disk {
 
     /// Removes a file that is not what it should be, if that is still so.
     pub(super) fn discard(&self, place: Place) {
-        let good = matches!(self.look(place), Looked::Found { slot, .. } if self.place_of(&slot) == Some(place));
-        if !good {
+        let bad = match self.look(place) {
+            Looked::Found { slot, .. } if self.place_of(&slot) == Some(place) => match &slot {
+                Slot::Response(response) => {
+                    matches!(&response.body, Body::Filed(filed) if !self.is_whole(place, filed))
+                }
+                Slot::Varies(_) => false,
+            },
+            Looked::Found { .. } => true,
+            Looked::Bad(bad) => bad != Bad::Newer,
+            // What could not be read may be good.
+            Looked::Failed(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if bad {
             self.unlink(place);
         }
     }

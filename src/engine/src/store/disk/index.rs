@@ -110,11 +110,16 @@ impl Index {
         self.shards[shard_of(hash)].lock().contains_key(&half(hash))
     }
 
-    /// Notes a use.
-    pub(super) fn used(&self, hash: KeyHash, at: Timestamp) {
-        if let Some(entry) = self.shards[shard_of(hash)].lock().get_mut(&half(hash)) {
-            entry.used = entry.used.max(seconds(at));
-        }
+    /// Notes a use, and how large it is: a snapshot may be older than the file. Says whether it is in the index.
+    pub(super) fn seen(&self, one: &Indexed) -> bool {
+        let mut shard = self.shards[one.place.shard()].lock();
+        let Some(entry) = shard.get_mut(&half(one.place.hash)) else { return false };
+        let units = u32::try_from(one.occupied.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut entry.units, units);
+        entry.used = entry.used.max(seconds(one.used));
+        self.bytes.fetch_add(u64::from(units) * UNIT, Ordering::Relaxed);
+        self.bytes.fetch_sub(u64::from(before) * UNIT, Ordering::Relaxed);
+        true
     }
 
     /// What should go next: of a few drawn by chance the one that was not asked for longest. `also_used`: when others know it

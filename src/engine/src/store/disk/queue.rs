@@ -1,10 +1,12 @@
 //! What is to be written. Whoever stores something does not wait for the disk: he leaves it here, where it is found until
 //! it is on the disk. Of two versions of a page only the newer one is written.
 
-use super::names::Place;
+use super::index::SHARDS;
+use super::names::{Place, shard_of};
 use crate::store::{KeyHash, Slot};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What waits takes so much memory at most, in bytes, beside what the memory store counts anyway.
@@ -39,11 +41,19 @@ pub(super) enum Pending {
     Gone,
 }
 
-#[derive(Default)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
+    /// What was left here to be stored or removed, counted by the first byte of the hash.
+    changes: Box<[AtomicU64]>,
     news: Condvar,
     settled: Condvar,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        let changes = (0..SHARDS).map(|_| AtomicU64::new(0)).collect();
+        Queue { waiting: Mutex::default(), changes, news: Condvar::new(), settled: Condvar::new() }
+    }
 }
 
 #[derive(Default)]
@@ -85,6 +95,9 @@ impl Queue {
         let there = waiting.jobs.get(&place.hash);
         if there.is_some_and(newer) || (matches!(work, Work::Discard) && there.is_some()) {
             return Ok(());
+        }
+        if !matches!(work, Work::Discard) {
+            self.changes[shard_of(place.hash)].fetch_add(1, Ordering::AcqRel);
         }
         let more = cost(&work);
         let room = waiting.jobs.len() < JOBS_AT_MOST && waiting.bytes + more <= BYTES_AT_MOST;
@@ -170,6 +183,16 @@ impl Queue {
     pub(super) fn is_hurried(&self) -> bool {
         let waiting = self.waiting.lock();
         waiting.hurried || waiting.stopped
+    }
+
+    /// What is left could not be done: it is tried again, but nobody hurries.
+    pub(super) fn calm_down(&self) {
+        self.waiting.lock().hurried = false;
+    }
+
+    /// Grows whenever something is stored or removed near this hash.
+    pub(super) fn changes(&self, hash: KeyHash) -> u64 {
+        self.changes[shard_of(hash)].load(Ordering::Acquire)
     }
 
     /// Waits until everything is done, for so long at most. Says whether it is.

@@ -87,7 +87,9 @@ impl Disk {
         let mut count = 0;
         while count < AT_A_TIME && self.index.bytes() > down_to {
             let Some(place) = self.index.victim(|hash| self.memory.last_used(hash)) else { break };
-            self.unlink(place);
+            if !self.unlink(place) {
+                break;
+            }
             count += 1;
         }
         if count > 0 {

@@ -37,6 +37,10 @@ impl Disk {
         self.files.list(Path::new(PAGES), &mut |name| {
             dirs.extend(number(name, 16).and_then(|dir| u64::try_from(dir).ok()));
         })?;
+        // What the snapshot knows may be gone with its directory.
+        dirs.extend(self.index.by_dir().into_iter().map(|(dir, _)| dir));
+        dirs.sort_unstable();
+        dirs.dedup();
         for dir in dirs {
             for shard in 0..SHARDS {
                 if self.queue.is_stopped() {
@@ -60,7 +64,7 @@ impl Disk {
             found.extend(hash);
         });
         match listed {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             listed => listed?,
         }
         let mut looked = 0;
@@ -87,15 +91,19 @@ impl Disk {
 
     /// The deployments of which something is stored, with their counts.
     pub fn deployments(&self) -> Vec<(String, usize)> {
-        let named = |(dir, count): (u64, usize)| {
-            let file = self.files.open(&dir_path(dir).join(ID)).ok()?;
-            let mut id = vec![0; 4096];
-            let got = file.read_at(&mut id, 0).ok()?;
-            id.truncate(got);
-            // It says so itself, and can be checked.
-            (dir_hash(self.settings.seed, &id) == dir).then_some((String::from_utf8(id).ok()?, count))
-        };
+        let named = |(dir, count)| Some((self.deployment_of(dir)?, count));
         self.index.by_dir().into_iter().filter(|(_, count)| *count > 0).filter_map(named).collect()
+    }
+
+    /// The deployment whose pages are in a directory, as it says itself.
+    pub(super) fn deployment_of(&self, dir: u64) -> Option<String> {
+        let file = self.files.open(&dir_path(dir).join(ID)).ok()?;
+        let mut id = vec![0; 4096];
+        let got = file.read_at(&mut id, 0).ok()?;
+        id.truncate(got);
+        // That can be checked.
+        (dir_hash(self.settings.seed, &id) == dir).then_some(())?;
+        String::from_utf8(id).ok()
     }
 
     /// What of a deployment was asked for last, `most` at most and without these. For threads that may wait.

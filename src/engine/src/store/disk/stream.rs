@@ -3,7 +3,7 @@
 use super::Disk;
 use super::files::File;
 use super::find::{DEADLINE, preamble_of};
-use super::format::{BLOCK, SUM, block_sum};
+use super::format::{BLOCK, Bad, SUM, block_sum};
 use super::names::Place;
 use crate::store::{Filed, KeyHash};
 use bytes::Bytes;
@@ -18,6 +18,8 @@ const AT_A_TIME: u64 = 4;
 #[derive(Debug)]
 pub struct BodyReader {
     file: Arc<dyn File>,
+    disk: Arc<Disk>,
+    place: Place,
     body: Filed,
     from: u64,
     /// What is given out next, and where it ends.
@@ -29,9 +31,9 @@ impl Disk {
     /// Opens the body of what is stored at a place; `None`: it is not there any more.
     pub(super) async fn open_body(self: &Arc<Self>, dir: u64, hash: KeyHash, body: Filed) -> Option<BodyReader> {
         let permit = self.readers.clone().try_acquire_owned().ok()?;
-        let disk = self.clone();
+        let (disk, place) = (self.clone(), Place { dir, hash });
         let opened = tokio::task::spawn_blocking(move || {
-            let file = disk.files.open(&Place { dir, hash }.path());
+            let file = disk.files.open(&place.path());
             let opened = file.and_then(|file| preamble_of(&*file).map(|preamble| (file, preamble)));
             drop(permit);
             opened
@@ -47,7 +49,21 @@ impl Disk {
         };
         let same = preamble.id == body.id && preamble.body == body.length;
         let from = preamble.body_from();
-        same.then(|| BodyReader { file: file.into(), body, from, at: 0, end: body.length })
+        let reader =
+            || BodyReader { file: file.into(), disk: self.clone(), place, body, from, at: 0, end: body.length };
+        same.then(reader)
+    }
+
+    /// Whether a body that stays in its file is what it should be; `true` where that cannot be told. For threads that may
+    /// wait.
+    pub(super) fn is_whole(&self, place: Place, body: &Filed) -> bool {
+        let read = || {
+            let file = self.files.open(&place.path())?;
+            let Some(preamble) = preamble_of(&*file)? else { return Ok(()) };
+            let blocks = body.length.div_ceil(BLOCK as u64);
+            (0..blocks).try_for_each(|block| read_blocks(&*file, body, preamble.body_from(), block, 1).map(drop))
+        };
+        !matches!(read(), Err(error) if is_damage(&error))
     }
 }
 
@@ -71,7 +87,13 @@ impl BodyReader {
         let (file, body, from) = (self.file.clone(), self.body, self.from);
         let read = tokio::task::spawn_blocking(move || read_blocks(&*file, &body, from, first, blocks));
         let read = timeout(DEADLINE * 10, read).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
-        let bytes = Bytes::from(read.map_err(io::Error::other)??);
+        let read = read.map_err(io::Error::other)?;
+        match &read {
+            Err(error) if is_damage(error) => drop(self.disk.is_bad(self.place, Bad::Damaged)),
+            Err(error) => self.disk.health.failed("read", error),
+            Ok(_) => {}
+        }
+        let bytes = Bytes::from(read?);
         let begins = first * BLOCK as u64;
         let skipped = usize::try_from(self.at - begins).unwrap_or(usize::MAX).min(bytes.len());
         let upto = usize::try_from(self.end - begins).unwrap_or(usize::MAX).min(bytes.len());
@@ -99,6 +121,10 @@ fn read_blocks(file: &dyn File, body: &Filed, from: u64, first: u64, blocks: u64
         bytes.extend_from_slice(block);
     }
     Ok(bytes)
+}
+
+fn is_damage(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
 }
 
 fn damaged() -> io::Error {

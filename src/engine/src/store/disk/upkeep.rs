@@ -45,7 +45,7 @@ impl Disk {
     }
 
     /// Tries a disk that failed.
-    fn probe(&self) {
+    pub(super) fn probe(&self) {
         let stuck = self.writing_since.load(Ordering::Relaxed);
         if stuck != 0 && self.clock.now().since(Timestamp::from_micros(stuck)) > STUCK {
             return;

@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Jobs that are taken at a time.
 const BATCH: usize = 64;
@@ -23,6 +24,8 @@ const UNSYNCED_AT_MOST: usize = 1024;
 const UNSYNCED_BYTES_AT_MOST: u64 = 64 << 20;
 /// So few are made durable one by one; for more the whole file system is asked once.
 const FEW: usize = 4;
+/// After so long what could not be removed is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Bodies up to here are written with their heads in one piece, in bytes.
 const IN_ONE_PIECE: usize = 1 << 20;
 
@@ -32,10 +35,14 @@ struct Beside {
     number: u64,
     slot: Slot,
     name: PathBuf,
-    file: Box<dyn File>,
+    /// Open for as long as it is one of a few.
+    file: Option<Box<dyn File>>,
     occupied: u64,
     id: u64,
 }
+
+/// A body that was to get another head was evicted meanwhile: that says nothing of the disk.
+const BODY_GONE: &str = "body-gone";
 
 /// What could not be done, and why.
 type NotWritten = (&'static str, io::Error);
@@ -46,6 +53,11 @@ pub(super) struct Writer {
     beside: Vec<Beside>,
     bytes: u64,
     since: Option<Timestamp>,
+    /// Removed, but not durably so yet.
+    removed: Vec<Job>,
+    /// What could not be removed, and when that is tried again.
+    stays: Vec<Job>,
+    again: Timestamp,
     names: u64,
     /// Directories that are there.
     made: HashSet<(u64, usize)>,
@@ -67,30 +79,57 @@ impl Writer {
             self.carry_out(disk, job);
         }
         let now = disk.clock.now();
+        if !disk.health.is_off() && now >= self.again {
+            for job in std::mem::take(&mut self.stays) {
+                self.remove(disk, job);
+            }
+        }
         let waits = self.since.is_some_and(|since| now.since(since) >= due);
         let many = self.beside.len() >= UNSYNCED_AT_MOST || self.bytes >= UNSYNCED_BYTES_AT_MOST;
         if waits || many || (!worked && disk.queue.is_hurried()) {
             self.settle(disk);
         }
         disk.make_room(now);
-        worked || !self.beside.is_empty()
+        worked || !self.beside.is_empty() || !self.removed.is_empty()
     }
 
     fn carry_out(&mut self, disk: &Disk, job: Job) {
-        let done = (job.place.hash, job.number);
         self.forget_older(disk, job.place.hash);
         match job.work {
             Work::Keep(slot) => {
-                if let Err((operation, error)) = self.write(disk, job.place, job.number, slot.clone()) {
-                    disk.health.failed(operation, &error);
-                    disk.not_written(job.place, job.number, &slot, &error);
+                if let Err((operation, error)) = self.write(disk, job.place, job.number, &slot) {
+                    if operation == BODY_GONE {
+                        disk.health.count(operation, &error);
+                    } else {
+                        disk.health.failed(operation, &error);
+                    }
+                    if is_full(&error) && operation != "min-free" {
+                        disk.evict_for_room();
+                    }
+                    let again = operation != BODY_GONE && !is_full(&error);
+                    disk.not_written(job.place, job.number, &slot, again);
                 }
-                return;
             }
-            Work::Remove => disk.unlink(job.place),
-            Work::Discard => disk.discard(job.place),
+            Work::Remove => self.remove(disk, job),
+            Work::Discard => {
+                disk.discard(job.place);
+                disk.queue.done(std::iter::once((job.place.hash, job.number)));
+            }
         }
-        disk.queue.done(std::iter::once(done));
+    }
+
+    /// Whoever ordered it away may forget why once that is done: so it has to be gone, whatever happens.
+    fn remove(&mut self, disk: &Disk, job: Job) {
+        if !disk.queue.is_newest(job.place.hash, job.number) {
+            return;
+        }
+        if disk.unlink(job.place) {
+            self.since.get_or_insert(disk.clock.now());
+            self.removed.push(job);
+        } else {
+            self.again = disk.clock.now().after(PAUSE);
+            self.stays.push(job);
+        }
     }
 
     /// An older version that is not in its place yet never gets there.
@@ -104,15 +143,15 @@ impl Writer {
         });
     }
 
-    fn write(&mut self, disk: &Disk, place: Place, number: u64, slot: Slot) -> Result<(), NotWritten> {
+    fn write(&mut self, disk: &Disk, place: Place, number: u64, slot: &Slot) -> Result<(), NotWritten> {
         if disk.is_too_full() {
             return Err(("min-free", io::ErrorKind::StorageFull.into()));
         }
-        self.directory(disk, place, &slot).map_err(|error| ("make-dir", error))?;
+        self.directory(disk, place, slot).map_err(|error| ("make-dir", error))?;
         self.names += 1;
         let name: PathBuf = format!("{TMP}/{}/{}", disk.process, self.names).into();
-        let id = disk.body_id(&slot);
-        let written = write_file(disk, &name, &slot, id, place).and_then(|file| file.stat().map(|stat| (file, stat)));
+        let id = disk.body_id(slot);
+        let written = write_file(disk, &name, slot, id, place).and_then(|file| file.stat().map(|stat| (file, stat)));
         match written {
             Ok((file, stat)) => {
                 disk.health.worked();
@@ -120,13 +159,15 @@ impl Writer {
                 self.since.get_or_insert(disk.clock.now());
                 // Where a file system decides late what a file takes, it takes nothing yet.
                 let occupied = stat.occupied.max(stat.length.next_multiple_of(4096));
-                self.beside.push(Beside { place, number, slot, name, file, occupied, id });
+                let file = (self.beside.len() < FEW).then_some(file);
+                self.beside.push(Beside { place, number, slot: slot.clone(), name, file, occupied, id });
                 Ok(())
             }
             Err(error) => {
                 let _ = disk.files.remove(&name);
-                if is_full(&error) {
-                    disk.evict_for_room();
+                let filed = matches!(slot, Slot::Response(response) if response.body.held().is_none());
+                if filed && error.kind() == io::ErrorKind::NotFound {
+                    return Err((BODY_GONE, error));
                 }
                 // Somebody may have removed them.
                 self.made.clear();
@@ -142,14 +183,21 @@ impl Writer {
             return Ok(());
         }
         disk.files.make_dir(Path::new(PAGES))?;
+        if self.made.is_empty() {
+            disk.files.sync_dir(Path::new(""))?;
+        }
         let dir = dir_path(place.dir);
         disk.files.make_dir(&dir)?;
-        if let Some(deployment) = key::deployment(slot.key(), slot.is_variant()) {
-            match disk.files.create(&dir.join(ID)) {
-                Ok(file) => file.write_at(deployment, 0).and_then(|()| file.sync())?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
+        if let Some(deployment) = key::deployment(slot.key(), slot.is_variant())
+            && disk.deployment_of(place.dir).is_none()
+        {
+            // As the pages themselves: all of it, or nothing.
+            self.names += 1;
+            let name: PathBuf = format!("{TMP}/{}/{}", disk.process, self.names).into();
+            let file = disk.files.create(&name)?;
+            let named = file.write_at(deployment, 0).and_then(|()| file.sync());
+            let named = named.and_then(|()| disk.files.rename(&name, &dir.join(ID)));
+            named.inspect_err(|_| drop(disk.files.remove(&name)))?;
         }
         disk.files.make_dir(&shard_path(place.dir, place.shard()))?;
         disk.files.sync_dir(&dir)?;
@@ -158,71 +206,104 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes what was written durable, and puts it in its place.
+    /// Makes what was written durable, and puts it in its place; what was removed is durably so.
     fn settle(&mut self, disk: &Disk) {
         self.bytes = 0;
         self.since = None;
         let beside = std::mem::take(&mut self.beside);
-        if beside.is_empty() {
-            return;
-        }
-        let synced =
-            if beside.len() <= FEW { beside.iter().try_for_each(|b| b.file.sync()) } else { disk.files.sync_all() };
-        if let Err(error) = synced {
-            // What could not be made durable may be anything: it does not take the place of what is good.
-            disk.health.failed("sync", &error);
-            for Beside { place, number, slot, name, .. } in &beside {
-                let _ = disk.files.remove(name);
-                disk.not_written(*place, *number, slot, &error);
-            }
-            return;
-        }
-        let mut settled = Vec::with_capacity(beside.len());
-        for one in &beside {
-            match put_in_place(disk, one) {
-                Ok(()) => settled.push((one.place.hash, one.number)),
+        let durable = self.make_durable(disk, &beside);
+        let mut placed: Vec<&Beside> = Vec::with_capacity(beside.len());
+        for one in beside.iter().filter(|_| durable) {
+            match self.put_in_place(disk, one) {
+                Ok(()) => placed.push(one),
                 Err(error) => {
-                    self.made.clear();
                     let _ = disk.files.remove(&one.name);
-                    // What somebody put there is in the way of this page alone.
-                    if is_not_regular(&error) || error.kind() == io::ErrorKind::DirectoryNotEmpty {
-                        disk.health.count("not-a-file", &error);
-                    } else {
-                        disk.health.failed("rename", &error);
-                    }
-                    disk.not_written(one.place, one.number, &one.slot, &error);
+                    disk.not_written(one.place, one.number, &one.slot, !is_full(&error));
                 }
             }
         }
-        let touched: HashSet<_> = beside.iter().map(|b| (b.place.dir, b.place.shard())).collect();
-        let names = if touched.len() <= FEW {
-            touched.iter().try_for_each(|(dir, shard)| disk.files.sync_dir(&shard_path(*dir, *shard)))
-        } else {
-            disk.files.sync_all()
+        let removed = std::mem::take(&mut self.removed);
+        let places = placed.iter().map(|b| b.place).chain(removed.iter().map(|job| job.place));
+        let touched: HashSet<_> = places.map(|place| (place.dir, place.shard())).collect();
+        let sync_dir = |(dir, shard): &(u64, usize)| match disk.files.sync_dir(&shard_path(*dir, *shard)) {
+            // It never was.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            synced => synced,
         };
-        if let Err(error) = names {
-            disk.health.failed("sync", &error);
+        let names = if touched.len() <= FEW { touched.iter().try_for_each(sync_dir) } else { disk.files.sync_all() };
+        disk.queue.done(placed.iter().map(|b| (b.place.hash, b.number)));
+        match names {
+            Ok(()) => disk.queue.done(removed.iter().map(|job| (job.place.hash, job.number))),
+            Err(error) => {
+                disk.health.failed("sync", &error);
+                self.again = disk.clock.now().after(PAUSE);
+                self.stays.extend(removed);
+            }
         }
-        disk.queue.done(settled.into_iter());
+        if !self.stays.is_empty() {
+            disk.queue.calm_down();
+        }
     }
-}
 
-fn put_in_place(disk: &Disk, beside: &Beside) -> io::Result<()> {
-    let Beside { place, number, slot, name, .. } = beside;
-    // What was invalidated hard, or ordered away, since it was written.
-    if !disk.queue.is_newest(place.hash, *number) || !disk.may_stay(slot) {
-        return disk.files.remove(name);
+    /// Says whether all of it is on the disk.
+    fn make_durable(&self, disk: &Disk, beside: &[Beside]) -> bool {
+        let few: Option<Vec<&dyn File>> = beside.iter().map(|b| b.file.as_deref()).collect();
+        let synced = match few {
+            Some(few) => few.into_iter().try_for_each(File::sync),
+            None => disk.files.sync_all(),
+        };
+        let Err(error) = synced else { return true };
+        // What could not be made durable may be anything: it does not take the place of what is good.
+        disk.health.failed("sync", &error);
+        for Beside { place, number, slot, name, .. } in beside {
+            let _ = disk.files.remove(name);
+            disk.not_written(*place, *number, slot, !is_full(&error));
+        }
+        if is_full(&error) {
+            disk.evict_for_room();
+        }
+        false
     }
-    if let Slot::Response(response) = slot {
-        disk.keep_version(*place, response)?;
+
+    /// When this returns it is in its place, or is not to be.
+    fn put_in_place(&mut self, disk: &Disk, beside: &Beside) -> io::Result<()> {
+        let Beside { place, number, slot, name, .. } = beside;
+        // What was invalidated hard, or ordered away, since it was written.
+        if !disk.queue.is_newest(place.hash, *number) || !disk.may_stay(slot) {
+            let _ = disk.files.remove(name);
+            return Ok(());
+        }
+        if let Slot::Response(response) = slot
+            && let Err(error) = disk.keep_version(*place, response)
+        {
+            // Better no old version than no new one.
+            disk.health.failed("link", &error);
+        }
+        let put = match disk.files.rename(name, &place.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Somebody removed its directory.
+                self.made.clear();
+                self.directory(disk, *place, slot).and_then(|()| disk.files.rename(name, &place.path()))
+            }
+            put => put,
+        };
+        if let Err(error) = put {
+            self.made.clear();
+            // What somebody put there is in the way of this page alone.
+            if is_not_regular(&error) || error.kind() == io::ErrorKind::DirectoryNotEmpty {
+                disk.health.count("not-a-file", &error);
+            } else {
+                disk.health.failed("rename", &error);
+            }
+            return Err(error);
+        }
+        disk.health.worked();
+        disk.index.put(&Indexed { place: *place, occupied: beside.occupied, used: disk.clock.now() });
+        if let Slot::Response(response) = slot {
+            disk.leave_in_file(*place, response, beside.id);
+        }
+        Ok(())
     }
-    disk.files.rename(name, &place.path())?;
-    disk.health.worked();
-    disk.index.put(&Indexed { place: *place, occupied: beside.occupied, used: disk.clock.now() });
-    if let Slot::Response(response) = slot {
-        disk.leave_in_file(*place, response, beside.id);
-    }
-    Ok(())
 }
 
 /// Writes one file, all of it.
@@ -290,8 +371,8 @@ impl Disk {
 
     /// What was not written is tried again, and found where it waits. What there is no room for, or what fails again and again,
     /// is in memory alone, if it is not too large for that; the version before it does not come back.
-    fn not_written(&self, place: Place, number: u64, slot: &Slot, error: &io::Error) {
-        if !is_full(error) && self.queue.again(place.hash, number) {
+    fn not_written(&self, place: Place, number: u64, slot: &Slot, again: bool) {
+        if again && self.queue.again(place.hash, number) {
             return;
         }
         if self.index.has(place.hash) && self.queue.is_newest(place.hash, number) {
@@ -310,7 +391,7 @@ impl Disk {
         if response.body.heap_size() > self.memory.settings().max_object {
             let filed = Filed { id, length: response.body.len(), digest: response.body.digest() };
             let slot = Slot::Response(Arc::new(response.with_body(Body::Filed(filed))));
-            self.memory.put(place.hash, slot, self.clock.now());
+            self.memory.replace_response(place.hash, response, slot);
         }
     }
 }

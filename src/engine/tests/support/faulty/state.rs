@@ -149,6 +149,15 @@ impl State {
 
     pub fn apply(&mut self, op: &Op, now: SystemTime) -> io::Result<()> {
         self.stamp += 1;
+        let done = self.done(op, now);
+        if done.is_err() {
+            // What failed is not kept: whoever does the same again without it gets the same inodes.
+            self.stamp -= 1;
+        }
+        done
+    }
+
+    fn done(&mut self, op: &Op, now: SystemTime) -> io::Result<()> {
         match op {
             Op::Create(name) => self.make(name, Node::File(Contents::new(now))),
             Op::MakeDir(name) => match self.find(name).map(|inode| self.names(inode).is_some()) {
