@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod invalidate;
 mod keeping;
 pub mod metrics;
+pub mod moving;
 mod on_demand;
 pub mod origin;
 mod prerender;
