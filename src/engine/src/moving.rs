@@ -201,7 +201,7 @@ impl Engine {
                 Taken::Refused(why) => {
                     told.refused += 1;
                     if told.problems.len() < PROBLEMS {
-                        told.problems.push(format!("the entry at byte {at}: {why}"));
+                        told.problems.push(format!("the entry at byte {at} of what was sent: {why}"));
                     }
                 }
             }
@@ -221,9 +221,8 @@ impl Engine {
         let most = self.store.max_object() as u64;
         if response.body.len() > most {
             let length = response.body.len();
-            return Taken::Refused(format!(
-                "it has {length} bytes, and nothing over {most} is stored here (`max_object`)"
-            ));
+            let url = key::read(&response.key, !response.variant.is_empty()).map(|key| key.url()).unwrap_or_default();
+            return Taken::Refused(format!("{url} has {length} bytes; over {most} is not stored here (`max_object`)"));
         }
         self.wait_for_room().await;
         self.store_imported(response).await
