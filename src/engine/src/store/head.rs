@@ -225,9 +225,8 @@ impl Head {
 
 /// Whether these are whole lines, each with a name in lower case and a value that may stand in a head.
 fn are_field_lines(block: &[u8]) -> bool {
-    let Some(lines) = block.strip_suffix(b"\r\n") else { return block.is_empty() };
-    lines.split(|b| *b == b'\n').all(|line| {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+    block.split_inclusive(|b| *b == b'\n').all(|line| {
+        let Some(line) = line.strip_suffix(b"\r\n") else { return false };
         let colon = line.windows(2).position(|two| two == b": ");
         colon.and_then(|at| line.split_at_checked(at)).is_some_and(|(name, value)| {
             let lower = !name.iter().any(u8::is_ascii_uppercase);

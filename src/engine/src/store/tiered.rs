@@ -92,7 +92,7 @@ impl Store {
         self.disk.as_ref()?.find(hash, key, variant).await
     }
 
-    /// What stands at this key, in memory or on the disk, however long a look takes and without noting a use.
+    /// What stands at this key, in memory or on the disk, however long a look takes.
     pub async fn look(&self, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
         let held = self.memory.peek(hash, key);
         let Some(disk) = self.disk.clone().filter(|_| held.is_none()) else { return held };

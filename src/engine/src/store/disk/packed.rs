@@ -1,5 +1,8 @@
 //! Stored responses on their way out of a store and into another one, in the format of this store's files.
 
+#[cfg(test)]
+mod tests;
+
 use super::Disk;
 use super::find::not_from_the_future;
 use super::format::{self, BLOCK, Bad};
