@@ -197,6 +197,29 @@ async fn a_newer_page_stays() {
 }
 
 #[tokio::test]
+async fn what_a_url_varies_on_only_grows() {
+    let folder = Folder::new();
+    let (fewer, more) = (folder.at("fewer"), folder.at("more"));
+    let origin = Origin::start().await;
+    let vary = |names: &str| Reply::ok("v").cache_control("s-maxage=600").header("Vary", names);
+    let (one, other) = (Edge::with_config(&origin, GUARDED).await, Edge::with_config(&origin, GUARDED).await);
+    origin.answers("/varies", vary("Accept-Language"));
+    until("a variant is stored", async || in_language(&one, "de").await.is_hit()).await;
+    origin.answers("/varies", vary("Accept-Language, X-Size"));
+    until("a variant is stored", async || in_language(&other, "de").await.is_hit()).await;
+    export(&one, &fewer).await;
+    export(&other, &more).await;
+    // Nobody would come by a variant of fewer fields.
+    assert_eq!(import(&other, &fewer).await, counts(0, 1));
+    assert_eq!(import(&one, &more).await, counts(1, 0));
+    origin.down().await;
+    in_language(&one, "de").await.is("v").cache_status("hit");
+    assert!(!in_language(&one, "de").await.header_has("Vary", "X-Size").is_stale());
+    // Of the two that lie there now, one can be found.
+    assert_eq!(export(&one, &folder.at("both")).await["entries"], 1);
+}
+
+#[tokio::test]
 async fn what_was_cut_off_is_gone_on_with_and_not_imported() {
     let (folder, large) = (Folder::new(), noise(200_000));
     let origin = Origin::start().await;
@@ -224,7 +247,7 @@ async fn what_was_cut_off_is_gone_on_with_and_not_imported() {
     assert_eq!(entries(&to).await, 0);
     // What breaks off while it is fetched lies beside.
     let file = folder.at("beside");
-    std::fs::write(format!("{file}.part"), &bytes[..last / 2]).unwrap();
+    std::fs::write(format!("{file}.part"), &bytes[..last - 80]).unwrap();
     assert_eq!(export(&from, &file).await["resumed"], true);
     assert_eq!(import(&to, &file).await, counts(11, 0));
 }
