@@ -27,12 +27,22 @@ pub struct Request {
     pub body: Result<Bytes, TooLarge>,
 }
 
-/// A body over [`BODY_AT_MOST`]: it was not read on.
+/// A body over what its call takes ([`Call::body_at_most`]): it was not read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
-/// The largest body that is read, in bytes.
+/// The largest body that is read, in bytes, where a call says nothing else.
 pub const BODY_AT_MOST: usize = 1 << 20;
+
+/// A request that was admitted.
+pub trait Call: Send + 'static {
+    /// The largest body that is read for it, in bytes.
+    fn body_at_most(&self) -> usize {
+        BODY_AT_MOST
+    }
+}
+
+impl Call for () {}
 
 /// What is answered.
 pub struct Response {
@@ -61,6 +71,8 @@ impl Response {
 const CONNECTIONS: usize = 256;
 /// For a body, and for an answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A larger body may take longer, as long as so many bytes of it come in a second.
+const SLOWEST: usize = 256 << 10;
 /// For a head, and between requests: whoever holds a connection for nothing gives up his place to a probe of health.
 const IDLE: Duration = Duration::from_secs(5);
 /// Of a body that is not wanted, so much is dropped for so long, in bytes: see [`linger`].
@@ -78,7 +90,7 @@ struct Desk<A, H> {
 pub async fn run<A, T, H, F>(listener: TcpListener, admit: A, answer: H)
 where
     A: Fn(&Request) -> Result<T, Response> + Send + Sync + 'static,
-    T: Send + 'static,
+    T: Call,
     H: Fn(T, Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
@@ -107,6 +119,7 @@ where
 async fn connection<A, T, H, F>(stream: TcpStream, desk: &Desk<A, H>)
 where
     A: Fn(&Request) -> Result<T, Response>,
+    T: Call,
     H: Fn(T, Request) -> F,
     F: Future<Output = Response>,
 {
@@ -119,6 +132,7 @@ where
 async fn exchange<A, T, H, F>(stream: Stream, desk: &Desk<A, H>) -> Option<Stream>
 where
     A: Fn(&Request) -> Result<T, Response>,
+    T: Call,
     H: Fn(T, Request) -> F,
     F: Future<Output = Response>,
 {
@@ -137,18 +151,25 @@ where
     let head_only = request.method == Method::HEAD;
     let response = match (desk.admit)(&request) {
         Ok(admitted) => {
-            request.body = timeout(PATIENCE, read_body(&mut session)).await.ok()??;
+            let most = admitted.body_at_most();
+            request.body = timeout(patience_for(most), read_body(&mut session, most)).await.ok()??;
             (desk.answer)(admitted, request).await
         }
         Err(refusal) => refusal,
     };
     let unread = !session.is_body_done();
-    timeout(PATIENCE, deliver(&mut session, response, head_only)).await.ok()??;
+    let patience = patience_for(response.body.len());
+    timeout(patience, deliver(&mut session, response, head_only)).await.ok()??;
     if unread {
         linger(&mut session).await;
     }
     let (stream, _) = session.finish().await.ok()??.into_parts();
     Some(stream)
+}
+
+/// For so many bytes.
+fn patience_for(bytes: usize) -> Duration {
+    PATIENCE.max(Duration::from_secs((bytes / SLOWEST) as u64))
 }
 
 fn request(head: &RequestHeader) -> Request {
@@ -162,11 +183,11 @@ fn request(head: &RequestHeader) -> Request {
 }
 
 /// `None`: it does not come, or not as it is framed.
-async fn read_body(session: &mut ServerSession) -> Option<Result<Bytes, TooLarge>> {
+async fn read_body(session: &mut ServerSession, most: usize) -> Option<Result<Bytes, TooLarge>> {
     let fields = &session.req_header().headers;
     let field = |name: HeaderName| fields.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
     let announced = field(CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > BODY_AT_MOST) {
+    if announced.is_some_and(|length| length > most) {
         return Some(Err(TooLarge));
     }
     if field(EXPECT).is_some_and(|expected| expected.eq_ignore_ascii_case("100-continue")) {
@@ -174,7 +195,7 @@ async fn read_body(session: &mut ServerSession) -> Option<Result<Bytes, TooLarge
     }
     let mut body = BytesMut::new();
     while let Some(part) = session.read_request_body().await.ok()? {
-        if body.len() + part.len() > BODY_AT_MOST {
+        if body.len() + part.len() > most {
             return Some(Err(TooLarge));
         }
         body.extend_from_slice(&part);

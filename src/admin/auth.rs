@@ -25,7 +25,8 @@ impl Scope {
         match self {
             Scope::Full => true,
             Scope::Revalidate => matches!(call, Api::Revalidate | Api::Tags | Api::Warm | Api::Prerenders),
-            Scope::Read => call.only_reads(),
+            // All that is stored leaves with an export.
+            Scope::Read => call.only_reads() && call != Api::Export,
         }
     }
 

@@ -123,11 +123,19 @@ fn state(text: &str) -> Result<State, Problem> {
 }
 
 fn limit(text: &str) -> Result<usize, Problem> {
+    whole(text, LIMIT_AT_MOST)
+}
+
+/// A whole number of entries.
+///
+/// # Errors
+/// It is none.
+pub(super) fn whole(text: &str, most: usize) -> Result<usize, Problem> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
-    let limit = text.parse::<usize>().ok().filter(|limit| digits && (1..=LIMIT_AT_MOST).contains(limit));
+    let limit = text.parse::<usize>().ok().filter(|limit| digits && (1..=most).contains(limit));
     limit.ok_or_else(|| {
         let text = shortened(text, 60);
-        Problem::unprocessable(format!("`limit` must be a whole number from 1 to {LIMIT_AT_MOST}, not `{text}`"))
+        Problem::unprocessable(format!("`limit` must be a whole number from 1 to {most}, not `{text}`"))
     })
 }
 
@@ -137,15 +145,17 @@ pub(super) fn cursor(process: u64, after: KeyHash) -> String {
 }
 
 fn behind(cursor: &str, process: u64) -> Result<KeyHash, Problem> {
-    let read = || {
-        let well_formed = cursor.len() == 48 && cursor.bytes().all(|b| b.is_ascii_hexdigit());
-        let (of, after) = cursor.split_at_checked(16).filter(|_| well_formed)?;
-        let of_this = u64::from_str_radix(of, 16) == Ok(process);
-        KeyHash::from_str_radix(after, 16).ok().filter(|_| of_this)
-    };
-    read().ok_or_else(|| {
+    read_cursor(cursor, process).ok_or_else(|| {
         Problem::unprocessable(
             "`cursor` is none that this process gave, which may have begun anew: start again without `cursor`",
         )
     })
+}
+
+/// What [`cursor`] wrote; `None`: it is of somebody else, or none.
+pub(super) fn read_cursor(cursor: &str, giver: u64) -> Option<KeyHash> {
+    let well_formed = cursor.len() == 48 && cursor.bytes().all(|b| b.is_ascii_hexdigit());
+    let (of, after) = cursor.split_at_checked(16).filter(|_| well_formed)?;
+    let of_this = u64::from_str_radix(of, 16) == Ok(giver);
+    KeyHash::from_str_radix(after, 16).ok().filter(|_| of_this)
 }

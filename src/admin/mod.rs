@@ -7,6 +7,7 @@ mod compat;
 mod deployments;
 mod entries;
 mod explain;
+mod moving;
 mod problem;
 mod query;
 mod reload;
@@ -22,7 +23,7 @@ pub use reload::{ConfigFault, NotReloaded, Reload, Reloaded};
 use crate::origin::Upstream;
 use crate::prerender::Prerender;
 use crate::proxy::{Current, Site};
-use crate::service::{Request, Response};
+use crate::service::{self, Request, Response};
 use arc_swap::ArcSwap;
 use engine::metrics::Totals;
 use http::header::CONTENT_TYPE;
@@ -72,7 +73,20 @@ pub enum Face {
 pub enum Call {
     Open(Open),
     Api(Api),
+    /// Entries of another Larder, of so many bytes at most.
+    Import {
+        at_most: usize,
+    },
     Compat(Vendor),
+}
+
+impl service::Call for Call {
+    fn body_at_most(&self) -> usize {
+        match self {
+            Call::Import { at_most } => *at_most,
+            Call::Open(_) | Call::Api(_) | Call::Compat(_) => service::BODY_AT_MOST,
+        }
+    }
 }
 
 /// Without a token.
@@ -100,6 +114,10 @@ pub enum Api {
     Prerenders,
     Deployments,
     Activate,
+    /// Gives out what is stored.
+    Export,
+    /// Takes it in.
+    Import,
 }
 
 impl Open {
@@ -132,6 +150,8 @@ impl Api {
             "warm" => Some(Api::Warm),
             "prerenders" => Some(Api::Prerenders),
             "deployments" => Some(Api::Deployments),
+            "export" => Some(Api::Export),
+            "import" => Some(Api::Import),
             other => {
                 let id = other.strip_prefix("deployments/")?.strip_suffix("/activate")?;
                 (!id.is_empty() && !id.contains('/')).then_some(Api::Activate)
@@ -142,8 +162,8 @@ impl Api {
     /// A GET that changes nothing; all others are POST.
     fn only_reads(self) -> bool {
         match self {
-            Api::Entries | Api::Explain | Api::Stats | Api::Prerenders | Api::Deployments => true,
-            Api::Revalidate | Api::Tags | Api::Reload | Api::Warm | Api::Activate => false,
+            Api::Entries | Api::Explain | Api::Stats | Api::Prerenders | Api::Deployments | Api::Export => true,
+            Api::Revalidate | Api::Tags | Api::Reload | Api::Warm | Api::Activate | Api::Import => false,
         }
     }
 }
@@ -156,7 +176,11 @@ impl Admin {
     pub fn admit(&self, face: Face, request: &Request) -> Result<Call, Response> {
         let path = request.path.as_str();
         if face == Face::Admin && (path == "/v1" || path.starts_with("/v1/")) {
-            return self.admit_to_api(request).map(Call::Api).map_err(Problem::response);
+            return match self.admit_to_api(request) {
+                Ok(Api::Import) => Ok(Call::Import { at_most: self.site().engine.largest_frame() }),
+                Ok(call) => Ok(Call::Api(call)),
+                Err(problem) => Err(problem.response()),
+            };
         }
         if face == Face::Admin
             && let Some(vendor) = Vendor::at(path)
@@ -201,7 +225,9 @@ impl Admin {
             let detail = format!("a token of scope `{}` may not do this: use one that may", scope.as_str());
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
-        if !call.only_reads() {
+        if call == Api::Import {
+            takes(request, "application/octet-stream", "frames of an archive")?;
+        } else if !call.only_reads() {
             takes_json(request)?;
         }
         Ok(call)
@@ -212,6 +238,7 @@ impl Admin {
         match call {
             Call::Open(open) => self.open(open).await.with("cache-control", "no-store"),
             Call::Api(api) => self.api(api, request).await.unwrap_or_else(Problem::response),
+            Call::Import { .. } => moving::import(self, request).await.unwrap_or_else(Problem::response),
             Call::Compat(vendor) => compat::answer(self, vendor, request),
         }
     }
@@ -228,6 +255,8 @@ impl Admin {
             Api::Prerenders => warm::report(self, request),
             Api::Deployments => deployments::list(self, request).await,
             Api::Activate => deployments::activate(self, request).await,
+            Api::Export => moving::export(self, request).await,
+            Api::Import => moving::import(self, request).await,
         }
     }
 
@@ -280,14 +309,18 @@ impl Admin {
     }
 }
 
-/// A body is JSON, whether it says so or nothing.
 fn takes_json(request: &Request) -> Result<(), Problem> {
+    takes(request, "application/json", "JSON")
+}
+
+/// A body is of this kind, whether it says so or nothing.
+fn takes(request: &Request, wanted: &str, what: &str) -> Result<(), Problem> {
     let Some(kind) = request.fields.get(CONTENT_TYPE) else { return Ok(()) };
     let essence = kind.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-    if essence.eq_ignore_ascii_case(b"application/json") {
+    if essence.eq_ignore_ascii_case(wanted.as_bytes()) {
         return Ok(());
     }
-    let detail = "the body must be JSON: send `Content-Type: application/json`, or none";
+    let detail = format!("the body must be {what}: send `Content-Type: {wanted}`, or none");
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 

@@ -3,18 +3,22 @@
 
 mod entries;
 mod explain;
+mod export;
+mod import;
 mod revalidate;
 mod text;
 mod warm;
 
 pub use entries::EntriesArgs;
 pub use explain::ExplainArgs;
+pub use export::ExportArgs;
+pub use import::ImportArgs;
 pub use revalidate::RevalidateArgs;
 pub use warm::WarmArgs;
 
 use super::{cannot_run, mistake};
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode, Uri};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPECT};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::io::{ErrorKind, Write};
@@ -29,6 +33,12 @@ const ASK: Duration = Duration::from_secs(30);
 const REGENERATE: Duration = Duration::from_secs(120);
 /// Bytes of an answer.
 const MAX_ANSWER: u64 = 64 << 20;
+/// Bytes of a piece of what is stored: one entry may be large.
+const MAX_PIECE: u64 = 4 << 30;
+
+/// Larger bodies are announced before they are sent, in bytes.
+const ASKED_FIRST: usize = 8 << 20;
+const OCTETS: &str = "application/octet-stream";
 
 const WHERE: &str = "say where Larder's admin address (`admin.listen`) is: --admin URL or LARDER_ADMIN";
 const WHICH: &str = "It is `admin.token` of the configuration; where there is none, Larder makes one and prints it \
@@ -75,12 +85,39 @@ impl Admin {
     }
 
     fn get(&self, path: &'static str, query: &[(&str, &str)]) -> Result<Answer, Failure> {
+        let url = self.url(path, query);
+        self.answer(path, self.authorised(self.agent.get(url.as_str())).call())
+    }
+
+    /// A piece of what is stored, as it is, with the fields of its head.
+    fn piece(&self, path: &'static str, query: &[(&str, &str)]) -> Result<(HeaderMap, Vec<u8>), Failure> {
+        let url = self.url(path, query);
+        let response = self.authorised(self.agent.get(url.as_str())).call().map_err(|e| self.unanswered(&e))?;
+        let kind = response.headers().get(CONTENT_TYPE);
+        if response.status() != StatusCode::OK || kind.is_none_or(|kind| kind != OCTETS) {
+            let answer = self.answer(path, Ok(response))?;
+            return Err(if answer.status.is_success() { self.not_larder(&answer) } else { self.refused(&answer) });
+        }
+        let (head, body) = response.into_parts();
+        let bytes = body.into_with_config().limit(MAX_PIECE).read_to_vec().map_err(|e| self.unanswered(&e))?;
+        Ok((head.headers, bytes))
+    }
+
+    fn send(&self, path: &'static str, bytes: &[u8]) -> Result<Answer, Failure> {
+        let url = self.url(path, &[]);
+        let request = self.authorised(self.agent.post(url.as_str())).content_type(OCTETS);
+        // What is not wanted is refused before it is sent: its connection would break off otherwise.
+        let request = if bytes.len() > ASKED_FIRST { request.header(EXPECT, "100-continue") } else { request };
+        self.answer(path, request.send(bytes))
+    }
+
+    fn url(&self, path: &'static str, query: &[(&str, &str)]) -> String {
         let mut url = format!("{}{path}", self.base);
         for (n, (name, value)) in query.iter().enumerate() {
             url.push(if n == 0 { '?' } else { '&' });
             url += &format!("{name}={}", encoded(value));
         }
-        self.answer(path, self.authorised(self.agent.get(url.as_str())).call())
+        url
     }
 
     fn post(&self, path: &'static str, body: &serde_json::Value) -> Result<Answer, Failure> {

@@ -1,6 +1,7 @@
 //! The commands that ask the admin API: `revalidate`, `entries`, `explain`; what they print (interface, "Command
 //! line" and "Admin API").
 
+mod archive;
 mod faults;
 mod warm;
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const TOKEN: &str = "a-token-of-this-test";
 
 /// What interface.md promises, and what `larder warm` asks. A path that is not here does not exist.
-const PROMISED: [(&str, &str); 15] = [
+const PROMISED: [(&str, &str); 17] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
@@ -17,9 +17,11 @@ const PROMISED: [(&str, &str); 15] = [
     ("GET", "/v1/deployments"),
     ("GET", "/v1/entries"),
     ("GET", "/v1/explain"),
+    ("GET", "/v1/export"),
     ("GET", "/v1/prerenders"),
     ("GET", "/v1/stats"),
     ("POST", "/v1/deployments/{id}/activate"),
+    ("POST", "/v1/import"),
     ("POST", "/v1/reload"),
     ("POST", "/v1/revalidate"),
     ("POST", "/v1/tags"),

@@ -22,6 +22,7 @@ pub mod inspect;
 pub mod invalidate;
 mod keeping;
 pub mod metrics;
+pub mod moving;
 mod on_demand;
 pub mod origin;
 mod prerender;

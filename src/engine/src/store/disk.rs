@@ -13,6 +13,7 @@ mod health;
 mod index;
 mod marker;
 mod names;
+mod packed;
 mod queue;
 mod room;
 mod scan;
@@ -26,7 +27,9 @@ mod versions;
 mod writer;
 
 pub use files::{File, Files, Space, Stat, is_not_regular, not_regular};
+pub use format::Bad;
 pub use marker::{read_seed, write_seed};
+pub use packed::{Packing, unpack};
 pub use stream::BodyReader;
 pub use system::System;
 pub use versions::Version;

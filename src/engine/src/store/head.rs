@@ -161,6 +161,25 @@ impl Head {
         fits.then_some(Head { status, wire, fields_from, own_from, hidden })
     }
 
+    /// Whether every client reads this in one way, with a body of that length: of a head that came from elsewhere.
+    pub(super) fn is_sound(&self, body: u64) -> bool {
+        let (first, fields) = (self.fields_from as usize, self.wire.get(self.fields_from as usize..));
+        let own = self.wire.get(self.own_from as usize..);
+        let begins = format!("HTTP/1.1 {} ", self.status.as_str());
+        let status = self.wire.get(..first).and_then(|line| line.strip_suffix(b"\r\n"));
+        let status_line = status.is_some_and(|line| {
+            line.starts_with(begins.as_bytes()) && line.iter().all(|b| *b == b'\t' || (*b >= b' ' && *b != 0x7f))
+        });
+        let blocks = [fields, own, Some(&*self.hidden)];
+        status_line
+            && blocks.into_iter().all(|block| block.is_some_and(are_field_lines))
+            && self.fields().all(|(name, value)| match name {
+                "content-length" => value == body.to_string().as_bytes(),
+                "transfer-encoding" => false,
+                _ => true,
+            })
+    }
+
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -202,6 +221,18 @@ impl Head {
         let visible = lines(&self.wire[self.fields_from as usize..self.own_from as usize]);
         visible.chain(lines(&self.hidden)).find(|(n, _)| *n == name).map(|(_, v)| v)
     }
+}
+
+/// Whether these are whole lines, each with a name in lower case and a value that may stand in a head.
+fn are_field_lines(block: &[u8]) -> bool {
+    block.split_inclusive(|b| *b == b'\n').all(|line| {
+        let Some(line) = line.strip_suffix(b"\r\n") else { return false };
+        let colon = line.windows(2).position(|two| two == b": ");
+        colon.and_then(|at| line.split_at_checked(at)).is_some_and(|(name, value)| {
+            let lower = !name.iter().any(u8::is_ascii_uppercase);
+            lower && HeaderName::from_bytes(name).is_ok() && HeaderValue::from_bytes(&value[2..]).is_ok()
+        })
+    })
 }
 
 fn lines(block: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {

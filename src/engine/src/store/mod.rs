@@ -1,5 +1,6 @@
 //! Stored responses and where they are kept: in memory, and under it on the disk. A store does not know why something is stored or for how long it is good.
 
+pub mod archive;
 mod body;
 pub mod disk;
 mod head;

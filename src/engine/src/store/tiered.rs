@@ -92,6 +92,19 @@ impl Store {
         self.disk.as_ref()?.find(hash, key, variant).await
     }
 
+    /// What stands at this key, in memory or on the disk, however long a look takes.
+    pub async fn look(&self, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
+        let held = self.memory.peek(hash, key);
+        let Some(disk) = self.disk.clone().filter(|_| held.is_none()) else { return held };
+        let key = key.to_owned();
+        tokio::task::spawn_blocking(move || disk.find_patiently(hash, &key, variant)).await.ok()?
+    }
+
+    /// Whether many more can be put, and all of them get to the disk.
+    pub fn has_room(&self) -> bool {
+        self.disk.as_ref().is_none_or(|disk| disk.has_room())
+    }
+
     /// Brings what lies on the disk at this key into memory.
     pub async fn recall(&self, hash: KeyHash, key: &[u8], variant: bool, now: Timestamp) -> Option<Slot> {
         let disk = self.disk.as_ref()?;
@@ -174,6 +187,11 @@ impl Store {
     /// One piece of a walk through all responses, in an order that does not change while the store does: what is there
     /// throughout is met exactly once. `from` is `None` at the start; the walk is over when `None` is returned.
     pub async fn walk(&self, from: Option<Place>) -> (Vec<Met>, Option<Place>) {
+        self.walk_by(from, FILES_AT_A_TIME).await
+    }
+
+    /// The same with so many files at a time: for whoever needs little of what they hold.
+    pub async fn walk_by(&self, from: Option<Place>, files: usize) -> (Vec<Met>, Option<Place>) {
         let place = from.unwrap_or(Place { shard: 0, after: None });
         if place.shard >= SHARDS {
             return (Vec::new(), None);
@@ -184,8 +202,8 @@ impl Store {
         let Some(disk) = &self.disk else { return (met, next) };
         let there: HashSet<KeyHash> = met.iter().map(|(hash, ..)| *hash).collect();
         let mut below = disk.listed(place.shard, place.after, |hash| !there.contains(&hash));
-        if below.len() > FILES_AT_A_TIME {
-            below.truncate(FILES_AT_A_TIME);
+        if below.len() > files {
+            below.truncate(files);
             let last = below.last().map(|one| one.hash());
             met.retain(|(hash, ..)| Some(*hash) <= last);
             next = Some(Place { shard: place.shard, after: last });

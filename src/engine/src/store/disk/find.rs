@@ -247,7 +247,7 @@ pub(super) fn preamble_of(file: &dyn File) -> io::Result<Option<Preamble>> {
 
 /// A clock that was set back must not make a page younger than it is: how old what lies ahead is nobody knows, so it is
 /// STALE from now on, and what it had left beyond that counts from now.
-fn not_from_the_future(mut slot: Slot, now: Timestamp) -> Slot {
+pub(super) fn not_from_the_future(mut slot: Slot, now: Timestamp) -> Slot {
     const TOLERATED: Duration = Duration::from_secs(2);
     if let Slot::Response(response) = &mut slot
         && let Some(response) = Arc::get_mut(response)

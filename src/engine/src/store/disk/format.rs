@@ -165,10 +165,15 @@ pub(super) fn block_sum(block: &[u8], id: u64, number: u64) -> [u8; SUM] {
 
 /// Appends a body to a file's bytes.
 pub(super) fn append_body(out: &mut Vec<u8>, body: &[u8], id: u64) {
-    out.reserve(body.len() + body.len().div_ceil(BLOCK) * SUM);
-    for (number, block) in body.chunks(BLOCK).enumerate() {
+    append_blocks(out, body, id, 0);
+}
+
+/// Appends a part of a body that begins with this block.
+pub(super) fn append_blocks(out: &mut Vec<u8>, part: &[u8], id: u64, first: u64) {
+    out.reserve(part.len() + part.len().div_ceil(BLOCK) * SUM);
+    for (number, block) in (first..).zip(part.chunks(BLOCK)) {
         out.extend_from_slice(block);
-        out.extend_from_slice(&block_sum(block, id, number as u64));
+        out.extend_from_slice(&block_sum(block, id, number));
     }
 }
 

@@ -216,6 +216,12 @@ impl Queue {
         self.waiting.lock().stopped
     }
 
+    /// Whether half of the room is left at least.
+    pub(super) fn is_half_empty(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.jobs.len() < JOBS_AT_MOST / 2 && waiting.bytes < BYTES_AT_MOST / 2
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting.lock().jobs.len()
     }

@@ -1,0 +1,80 @@
+//! Stored responses on their way out of a store and into another one, in the format of this store's files.
+
+#[cfg(test)]
+mod tests;
+
+use super::Disk;
+use super::find::not_from_the_future;
+use super::format::{self, BLOCK, Bad};
+use super::queue::Pending;
+use crate::store::{KeyHash, Slot, StoredResponse};
+use semantics::Timestamp;
+use std::sync::Arc;
+
+/// A response that is being packed, its body piece by piece.
+#[derive(Debug)]
+pub struct Packing {
+    bytes: Vec<u8>,
+    id: u64,
+    blocks: u64,
+}
+
+impl Packing {
+    /// Everything but the body, of which so many bytes are to come as it says itself.
+    pub fn begin(response: &Arc<StoredResponse>) -> Self {
+        // Whoever stores it gives its body another one.
+        let id = u64::try_from(response.body.digest() & u128::from(u64::MAX)).unwrap_or_default();
+        let mut bytes = format::encode_head(&Slot::Response(response.clone()), id);
+        if let Some(length) = usize::try_from(response.body.len()).ok().filter(|length| *length <= AHEAD) {
+            bytes.reserve(length);
+        }
+        Packing { bytes, id, blocks: 0 }
+    }
+
+    /// What comes next of the body; all pieces but the last are whole blocks, as [`super::BodyReader`] gives them out.
+    pub fn body(&mut self, piece: &[u8]) {
+        format::append_blocks(&mut self.bytes, piece, self.id, self.blocks);
+        self.blocks += piece.len().div_ceil(BLOCK) as u64;
+    }
+
+    /// All of it.
+    pub fn end(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// Room for longer bodies is made when they come, in bytes.
+const AHEAD: usize = 64 << 20;
+
+/// Reads a response that was packed somewhere else. What its clock was ahead of ours makes it no younger.
+///
+/// # Errors
+/// It is damaged, of a later version, or something else.
+pub fn unpack(bytes: &[u8], now: Timestamp) -> Result<StoredResponse, Bad> {
+    match not_from_the_future(format::decode(bytes, 0)?, now) {
+        Slot::Response(response) => {
+            let response = Arc::into_inner(response).ok_or(Bad::Damaged)?;
+            let fits = response.head.is_sound(response.body.len());
+            if fits { Ok(response) } else { Err(Bad::Damaged) }
+        }
+        Slot::Varies(_) => Err(Bad::Foreign),
+    }
+}
+
+impl Disk {
+    /// What is stored at a key, however long that takes. For threads that may wait.
+    pub(in crate::store) fn find_patiently(&self, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
+        match self.queue.pending(hash) {
+            Some(Pending::Slot(slot)) => return Some(slot).filter(|slot| slot.key() == key),
+            Some(Pending::Gone) => return None,
+            None if self.health.is_off() => return None,
+            None => {}
+        }
+        self.find_at(self.place(hash, key, variant)?).filter(|slot| slot.key() == key)
+    }
+
+    /// Whether there is room for many more pages that are to be written.
+    pub(in crate::store) fn has_room(&self) -> bool {
+        self.health.is_off() || self.queue.is_half_empty()
+    }
+}
