@@ -306,12 +306,13 @@ impl Disk {
     }
 
     fn unlink(&self, place: Place) {
+        // First: versions without a page would be those of the next one that is stored there.
+        self.forget_versions(place.hash);
         match self.files.remove(&place.path()) {
             Ok(()) => self.health.worked(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.health.failed("remove", &error),
         }
         self.index.remove(place.hash);
-        self.forget_versions(place);
     }
 }

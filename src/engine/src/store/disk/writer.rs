@@ -207,12 +207,11 @@ fn put_in_place(disk: &Disk, beside: &Beside) -> io::Result<()> {
     if !disk.queue.is_newest(place.hash, *number) || !disk.may_stay(slot) {
         return disk.files.remove(name);
     }
-    if let Slot::Response(response) = slot {
-        disk.keep_version(*place, response)?;
-    }
+    disk.keep_version(*place, slot);
     disk.files.rename(name, &place.path())?;
     disk.health.worked();
     disk.index.put(&Indexed { place: *place, occupied: beside.occupied, used: disk.clock.now() });
+    disk.count_versions(*place, slot);
     if let Slot::Response(response) = slot {
         disk.leave_in_file(*place, response, beside.id);
     }
@@ -275,7 +274,7 @@ impl Disk {
     }
 
     /// Whether this may still be stored.
-    fn may_stay(&self, slot: &Slot) -> bool {
+    pub(super) fn may_stay(&self, slot: &Slot) -> bool {
         match slot {
             Slot::Response(response) => self.still_good.get().is_none_or(|good| good(response)),
             Slot::Varies(_) => true,
