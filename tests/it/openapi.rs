@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const TOKEN: &str = "a-token-of-this-test";
 
 /// What interface.md promises, and what `larder warm` asks. A path that is not here does not exist.
-const PROMISED: [(&str, &str); 15] = [
+const PROMISED: [(&str, &str); 18] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
@@ -19,10 +19,13 @@ const PROMISED: [(&str, &str); 15] = [
     ("GET", "/v1/explain"),
     ("GET", "/v1/prerenders"),
     ("GET", "/v1/stats"),
+    ("GET", "/v1/versions"),
     ("POST", "/v1/deployments/{id}/activate"),
     ("POST", "/v1/reload"),
     ("POST", "/v1/revalidate"),
     ("POST", "/v1/tags"),
+    ("POST", "/v1/versions"),
+    ("POST", "/v1/versions/unpin"),
     ("POST", "/v1/warm"),
 ];
 
