@@ -48,6 +48,10 @@ enum Command {
     Entries(client::EntriesArgs),
     /// Say what a visit to a URL would get now, and why.
     Explain(client::ExplainArgs),
+    /// List the good versions of a page that are kept, or serve an older one again.
+    Versions(client::VersionsArgs),
+    /// List deployments, or serve another one.
+    Deployments(client::DeploymentsArgs),
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
@@ -87,7 +91,7 @@ struct InitArgs {
 }
 
 /// Commands of the interface that are not built yet.
-const PLANNED: [&str; 7] = ["deployments", "fleet", "advise", "doctor", "top", "export", "import"];
+const PLANNED: [&str; 6] = ["fleet", "advise", "doctor", "top", "export", "import"];
 
 const MISTAKE: u8 = 1;
 const CANNOT_RUN: u8 = 2;
@@ -115,6 +119,8 @@ pub fn run() -> ExitCode {
         Command::Warm(args) => args.run(),
         Command::Entries(args) => args.run(),
         Command::Explain(args) => args.run(),
+        Command::Versions(args) => args.run(),
+        Command::Deployments(args) => args.run(),
         Command::Other(words) => {
             let name = words.first().map_or("", String::as_str);
             if PLANNED.contains(&name) {
