@@ -34,4 +34,5 @@ mod poisoning;
 mod prerender;
 mod reload;
 mod stale;
+mod versions;
 mod wire;
