@@ -37,6 +37,7 @@ pub(super) struct Entry {
     pub(super) tags: Vec<String>,
     deployment: String,
     tier: &'static str,
+    pinned: bool,
     last_refresh: Regeneration,
 }
 
@@ -64,6 +65,7 @@ impl Entry {
             tags: listed.tags,
             deployment: listed.key.deployment,
             tier: listed.tier.as_str(),
+            pinned: listed.pinned,
             last_refresh: Regeneration::of(&listed.last_refresh, now),
         }
     }

@@ -276,7 +276,7 @@ fn skipped<'a>(site: &'a Site, visit: &Visit<'_>) -> Option<&'a str> {
 }
 
 /// Without `hosts`, pages are stored under whatever name visitors use: a path alone may mean another one.
-async fn stored_elsewhere(admin: &Admin, asked: &Asked) -> Option<String> {
+pub(super) async fn stored_elsewhere(admin: &Admin, asked: &Asked) -> Option<String> {
     let there = admin.site().engine.stored_at(None, &asked.path, 1).await;
     let stored = there.first()?;
     let url = key::read(&stored.key, !stored.variant.is_empty())?.url();

@@ -14,6 +14,7 @@ mod reload;
 mod revalidate;
 mod stats;
 mod status;
+mod versions;
 mod warm;
 
 pub use auth::{Scope, Token, Tokens};
@@ -118,6 +119,11 @@ pub enum Api {
     Export,
     /// Takes it in.
     Import,
+    /// Tells the versions of a page.
+    Versions,
+    /// The same path, by POST.
+    PutBack,
+    Unpin,
 }
 
 impl Open {
@@ -152,6 +158,8 @@ impl Api {
             "deployments" => Some(Api::Deployments),
             "export" => Some(Api::Export),
             "import" => Some(Api::Import),
+            "versions" => Some(Api::Versions),
+            "versions/unpin" => Some(Api::Unpin),
             other => {
                 let id = other.strip_prefix("deployments/")?.strip_suffix("/activate")?;
                 (!id.is_empty() && !id.contains('/')).then_some(Api::Activate)
@@ -162,8 +170,36 @@ impl Api {
     /// A GET that changes nothing; all others are POST.
     fn only_reads(self) -> bool {
         match self {
-            Api::Entries | Api::Explain | Api::Stats | Api::Prerenders | Api::Deployments | Api::Export => true,
-            Api::Revalidate | Api::Tags | Api::Reload | Api::Warm | Api::Activate | Api::Import => false,
+            Api::Entries
+            | Api::Explain
+            | Api::Stats
+            | Api::Prerenders
+            | Api::Deployments
+            | Api::Versions
+            | Api::Export => true,
+            Api::Revalidate
+            | Api::Tags
+            | Api::Reload
+            | Api::Warm
+            | Api::Activate
+            | Api::PutBack
+            | Api::Unpin
+            | Api::Import => false,
+        }
+    }
+
+    /// What this path is with a method.
+    ///
+    /// # Errors
+    /// The methods that it takes.
+    fn by(self, method: &Method) -> Result<Api, &'static str> {
+        let (reads, writes) = (method == Method::GET || method == Method::HEAD, method == Method::POST);
+        match self {
+            Api::Versions if writes => Ok(Api::PutBack),
+            Api::Versions if !reads => Err("GET, HEAD, POST"),
+            call if call.only_reads() && !reads => Err("GET, HEAD"),
+            call if !call.only_reads() && !writes => Err("POST"),
+            call => Ok(call),
         }
     }
 }
@@ -212,15 +248,10 @@ impl Admin {
             let path = query::shortened(&request.path, 100);
             Problem::new(StatusCode::NOT_FOUND, format!("there is no `{path}`: /openapi.json describes what there is"))
         })?;
-        let (allow, fits) = if call.only_reads() {
-            ("GET, HEAD", request.method == Method::GET || request.method == Method::HEAD)
-        } else {
-            ("POST", request.method == Method::POST)
-        };
-        if !fits {
+        let call = call.by(&request.method).map_err(|allow| {
             let detail = format!("`{}` takes {allow} alone", request.path);
-            return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).with_field("allow", allow));
-        }
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).with_field("allow", allow)
+        })?;
         if !scope.allows(call) {
             let detail = format!("a token of scope `{}` may not do this: use one that may", scope.as_str());
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
@@ -257,6 +288,9 @@ impl Admin {
             Api::Activate => deployments::activate(self, request).await,
             Api::Export => moving::export(self, request).await,
             Api::Import => moving::import(self, request).await,
+            Api::Versions => versions::list(self, request).await,
+            Api::PutBack => versions::put_back(self, request).await,
+            Api::Unpin => versions::unpin(self, request).await,
         }
     }
 

@@ -1,19 +1,23 @@
 //! Commands that ask a running Larder through its admin API: where it is, with which token, and what is said when the
 //! answer is not the one that was hoped for. What is asked, and how it is shown, is the business of the modules below.
 
+mod deployments;
 mod entries;
 mod explain;
 mod export;
 mod import;
 mod revalidate;
 mod text;
+mod versions;
 mod warm;
 
+pub use deployments::DeploymentsArgs;
 pub use entries::EntriesArgs;
 pub use explain::ExplainArgs;
 pub use export::ExportArgs;
 pub use import::ImportArgs;
 pub use revalidate::RevalidateArgs;
+pub use versions::VersionsArgs;
 pub use warm::WarmArgs;
 
 use super::{cannot_run, mistake};
@@ -84,7 +88,7 @@ impl Admin {
         })
     }
 
-    fn get(&self, path: &'static str, query: &[(&str, &str)]) -> Result<Answer, Failure> {
+    fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, Failure> {
         let url = self.url(path, query);
         self.answer(path, self.authorised(self.agent.get(url.as_str())).call())
     }
@@ -111,7 +115,7 @@ impl Admin {
         self.answer(path, request.send(bytes))
     }
 
-    fn url(&self, path: &'static str, query: &[(&str, &str)]) -> String {
+    fn url(&self, path: &str, query: &[(&str, &str)]) -> String {
         let mut url = format!("{}{path}", self.base);
         for (n, (name, value)) in query.iter().enumerate() {
             url.push(if n == 0 { '?' } else { '&' });
@@ -120,7 +124,7 @@ impl Admin {
         url
     }
 
-    fn post(&self, path: &'static str, body: &serde_json::Value) -> Result<Answer, Failure> {
+    fn post(&self, path: &str, body: &serde_json::Value) -> Result<Answer, Failure> {
         let url = format!("{}{path}", self.base);
         let request = self.authorised(self.agent.post(url.as_str())).content_type("application/json");
         self.answer(path, request.send(body.to_string()))
@@ -133,16 +137,12 @@ impl Admin {
         }
     }
 
-    fn answer(
-        &self,
-        path: &'static str,
-        outcome: Result<http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<Answer, Failure> {
+    fn answer(&self, path: &str, outcome: Result<http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, Failure> {
         let (head, body) = outcome.map_err(|e| self.unanswered(&e))?.into_parts();
         let bytes = body.into_with_config().limit(MAX_ANSWER).read_to_vec().map_err(|e| self.unanswered(&e))?;
         let kind = head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("no content type");
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Answer { path, status: head.status, kind: kind.to_owned(), text })
+        Ok(Answer { path: path.to_owned(), status: head.status, kind: kind.to_owned(), text })
     }
 
     /// What a success says.
@@ -155,7 +155,7 @@ impl Admin {
 
     fn refused(&self, answer: &Answer) -> Failure {
         let Some(problem) = answer.problem() else { return self.not_larder(answer) };
-        let (base, path, status) = (&self.base, answer.path, answer.status);
+        let (base, path, status) = (&self.base, &answer.path, answer.status);
         let said = safe(problem.detail.as_deref().unwrap_or(&problem.title));
         match status {
             StatusCode::UNAUTHORIZED if self.credentials.is_none() => {
@@ -166,7 +166,7 @@ impl Admin {
             }
             StatusCode::FORBIDDEN => Failure::Mistake(format!(
                 "{base} does not allow this: {said}\n\
-                 With a token of scope `read`, `entries` and `explain` work; with one of scope `revalidate`, \
+                 With a token of scope `read`, what only looks works (`entries`, `explain`); with one of scope `revalidate`, \
                  `revalidate` and `warm` do; `admin.token` may do everything"
             )),
             StatusCode::NOT_FOUND => Failure::Mistake(format!(
@@ -180,7 +180,7 @@ impl Admin {
     }
 
     fn not_larder(&self, answer: &Answer) -> Failure {
-        let (base, path, status, kind) = (&self.base, answer.path, answer.status, safe(&answer.kind));
+        let (base, path, status, kind) = (&self.base, &answer.path, answer.status, safe(&answer.kind));
         Failure::CannotRun(format!(
             "what answers at {base} is not Larder's admin API, or not of this version ({path}: {status}, {kind}): \
              {WHERE}"
@@ -265,7 +265,7 @@ fn encoded(text: &str) -> String {
 }
 
 struct Answer {
-    path: &'static str,
+    path: String,
     status: StatusCode,
     /// Its Content-Type.
     kind: String,

@@ -52,6 +52,10 @@ enum Command {
     Export(client::ExportArgs),
     /// Store what another Larder exported.
     Import(client::ImportArgs),
+    /// List the good versions of a page that are kept, or serve an older one again.
+    Versions(client::VersionsArgs),
+    /// List deployments, or serve another one.
+    Deployments(client::DeploymentsArgs),
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
@@ -91,7 +95,7 @@ struct InitArgs {
 }
 
 /// Commands of the interface that are not built yet.
-const PLANNED: [&str; 5] = ["deployments", "fleet", "advise", "doctor", "top"];
+const PLANNED: [&str; 4] = ["fleet", "advise", "doctor", "top"];
 
 const MISTAKE: u8 = 1;
 const CANNOT_RUN: u8 = 2;
@@ -121,6 +125,8 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => args.run(),
         Command::Export(args) => args.run(),
         Command::Import(args) => args.run(),
+        Command::Versions(args) => args.run(),
+        Command::Deployments(args) => args.run(),
         Command::Other(words) => {
             let name = words.first().map_or("", String::as_str);
             if PLANNED.contains(&name) {

@@ -3,7 +3,10 @@
 use super::site::Site;
 use engine::inspect::Below;
 use engine::invalidate::{Invalidation, NotKept};
-use engine::{Answer, Failed, Invalidated, Prerendered, Regenerated, Route, Step, Unless, Visit, keyed_query};
+use engine::{
+    Answer, Failed, Invalidated, NotPutBack, NotUnpinned, Prerendered, PutBack, Regenerated, Route, Step, Unless,
+    Version, Visit, keyed_query,
+};
 use semantics::{Facts, Field, Forward, Method, Request, Scheme, decision};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -79,6 +82,41 @@ impl Site {
         let Some(host) = self.host_of(asked) else { return Below::default() };
         let looked = self.look_up(&host, asked);
         self.engine.below(&looked.visit()).await
+    }
+
+    /// The versions of what is stored for this request, and how many its route keeps.
+    ///
+    /// # Errors
+    /// The host is none of ours.
+    pub async fn versions(&self, asked: &Asked<'_>) -> Result<(Vec<Version>, u16), UnknownHost> {
+        let host = self.host_of(asked).ok_or(UnknownHost)?;
+        let looked = self.look_up(&host, asked);
+        Ok((self.engine.versions(&looked.visit()).await, looked.route.policy.history))
+    }
+
+    /// Puts one of them back: see [`engine::Engine::put_back`].
+    ///
+    /// # Errors
+    /// The host is none of ours; inside of that, there is no such version.
+    pub async fn put_back(
+        &self,
+        asked: &Asked<'_>,
+        id: u64,
+        pin: bool,
+    ) -> Result<Result<PutBack, NotPutBack>, UnknownHost> {
+        let host = self.host_of(asked).ok_or(UnknownHost)?;
+        let looked = self.look_up(&host, asked);
+        Ok(self.engine.put_back(&looked.visit(), id, pin).await)
+    }
+
+    /// Unpins what is stored for this request: see [`engine::Engine::unpin`].
+    ///
+    /// # Errors
+    /// The host is none of ours; inside of that, it is not pinned.
+    pub async fn unpin(&self, asked: &Asked<'_>) -> Result<Result<bool, NotUnpinned>, UnknownHost> {
+        let host = self.host_of(asked).ok_or(UnknownHost)?;
+        let looked = self.look_up(&host, asked);
+        Ok(self.engine.unpin(&looked.visit()).await)
     }
 
     /// Renders a page now, and returns when it is stored.

@@ -2,6 +2,7 @@
 //! line" and "Admin API").
 
 mod archive;
+mod deployments;
 mod faults;
 mod warm;
 
@@ -17,7 +18,7 @@ const GUARDED: &str = "listen: {listen}\norigin: {origin}\nadmin:\n  listen: {ad
 
 /// What a command said, and how it ended.
 #[derive(Debug)]
-struct Ran {
+pub struct Ran {
     code: i32,
     out: String,
     err: String,
@@ -25,19 +26,19 @@ struct Ran {
 
 impl Ran {
     #[track_caller]
-    fn fine(self) -> String {
+    pub fn fine(self) -> String {
         assert_eq!(self.code, 0, "{self:#?}");
         self.out
     }
 
     #[track_caller]
-    fn json(self) -> Value {
+    pub fn json(self) -> Value {
         serde_json::from_str(&self.fine()).unwrap()
     }
 
     /// It failed like this and said all of that, and no panic's words.
     #[track_caller]
-    fn fails(&self, code: i32, words: &[&str]) -> &Self {
+    pub fn fails(&self, code: i32, words: &[&str]) -> &Self {
         assert_eq!(self.code, code, "{self:#?}");
         assert!(self.err.starts_with("larder: ") || self.err.starts_with("error: "), "{self:#?}");
         for word in words {
@@ -67,7 +68,7 @@ async fn finish(mut command: Command) -> Ran {
     }
 }
 
-async fn run(arguments: &[&str]) -> Ran {
+pub async fn run(arguments: &[&str]) -> Ran {
     finish(command(arguments)).await
 }
 

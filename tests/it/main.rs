@@ -35,4 +35,5 @@ mod poisoning;
 mod prerender;
 mod reload;
 mod stale;
+mod versions;
 mod wire;

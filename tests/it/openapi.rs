@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const TOKEN: &str = "a-token-of-this-test";
 
 /// What interface.md promises, and what `larder warm` asks. A path that is not here does not exist.
-const PROMISED: [(&str, &str); 17] = [
+const PROMISED: [(&str, &str); 20] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
@@ -20,11 +20,14 @@ const PROMISED: [(&str, &str); 17] = [
     ("GET", "/v1/export"),
     ("GET", "/v1/prerenders"),
     ("GET", "/v1/stats"),
+    ("GET", "/v1/versions"),
     ("POST", "/v1/deployments/{id}/activate"),
     ("POST", "/v1/import"),
     ("POST", "/v1/reload"),
     ("POST", "/v1/revalidate"),
     ("POST", "/v1/tags"),
+    ("POST", "/v1/versions"),
+    ("POST", "/v1/versions/unpin"),
     ("POST", "/v1/warm"),
 ];
 

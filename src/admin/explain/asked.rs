@@ -32,7 +32,7 @@ impl Asked {
         let Some(url) = url else {
             return Err(Problem::unprocessable("`url` is missing: a URL or a path, `url=/blog/hello` for example"));
         };
-        let mut asked = visited(&url)?;
+        let mut asked = Asked::of(&url, &headers)?;
         asked.method = match method.as_deref() {
             None | Some("GET") => Method::GET,
             Some("HEAD") => Method::HEAD,
@@ -43,7 +43,16 @@ impl Asked {
                 )));
             }
         };
-        for header in &headers {
+        Ok(asked)
+    }
+
+    /// A GET of this URL, or of a path of the site's first host, with these field lines.
+    ///
+    /// # Errors
+    /// Names what cannot be read.
+    pub(in crate::admin) fn of(url: &str, headers: &[String]) -> Result<Self, Problem> {
+        let mut asked = visited(url)?;
+        for header in headers {
             asked.lines.push(line(header)?);
         }
         // In a URL the host stands already, and counts for more (RFC 9112, 3.2.2).

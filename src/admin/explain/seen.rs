@@ -121,7 +121,14 @@ impl Seen<'_> {
         }
     }
 
+    fn is_pinned(&self) -> bool {
+        self.inspection.stored.as_ref().is_some_and(|stored| stored.pinned)
+    }
+
     fn freshness(&self) -> String {
+        if self.is_pinned() {
+            return "It is pinned to this version until somebody unpins it.".to_owned();
+        }
         match self.inspection.stored.as_ref().and_then(|stored| stored.ttl) {
             Some(ttl) => format!("It stays fresh for another {}.", span(ttl.max(0).unsigned_abs())),
             None => "It stays fresh until it is invalidated.".to_owned(),
@@ -197,6 +204,10 @@ impl Seen<'_> {
     fn decided(&self) -> String {
         let isr = self.visit.route.policy.is_isr();
         let said = match self.decision {
+            Decision::Reuse { .. } if self.is_pinned() => {
+                "An operator has pinned it to an older version (`larder versions`): nothing short of a hard invalidation \
+                 replaces it, and it is not regenerated."
+            }
             Decision::Reuse { failing: false, .. } if isr => {
                 "Its window is not over: until then the store answers, and the origin is not asked."
             }
@@ -282,6 +293,9 @@ impl Seen<'_> {
         advice.extend(self.not_stored_because().map(|reason| not_storable(reason).advice));
         advice.extend(self.just_failed().map(|failed| failure(failed.failure).advice));
         advice.extend(self.inspection.failing.as_ref().map(|(_, last)| failure(*last).advice));
+        if self.is_pinned() {
+            advice.push("`larder versions URL --unpin` lets it be regenerated again.".to_owned());
+        }
         if self.is_origin_down() {
             advice.push(format!("Start or mend the servers of the origin `{}`.", self.origin.name));
         }

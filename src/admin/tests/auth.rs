@@ -44,9 +44,10 @@ fn a_token_is_known_by_all_of_its_bytes() {
 
 #[test]
 fn a_scope_allows_what_it_is_for() {
-    use Api::{Activate, Deployments, Entries, Explain, Reload, Revalidate, Stats, Tags};
-    for call in [Revalidate, Tags, Entries, Explain, Stats, Reload, Deployments, Activate] {
-        let reads = matches!(call, Entries | Explain | Stats | Deployments);
+    use Api::{Activate, Deployments, Entries, Explain, PutBack, Reload, Revalidate, Stats, Tags, Unpin, Versions};
+    let all = [Revalidate, Tags, Entries, Explain, Stats, Reload, Deployments, Activate, Versions, PutBack, Unpin];
+    for call in all {
+        let reads = matches!(call, Entries | Explain | Stats | Deployments | Versions);
         assert!(Scope::Full.allows(call), "{call:?}");
         assert_eq!(Scope::Read.allows(call), reads, "{call:?}");
         assert_eq!(Scope::Revalidate.allows(call), matches!(call, Revalidate | Tags), "{call:?}");

@@ -63,6 +63,8 @@ pub(super) struct Entry {
     pub tags: Vec<String>,
     pub deployment: String,
     pub tier: String,
+    #[serde(default)]
+    pub pinned: bool,
     pub last_refresh: Option<Past>,
 }
 
@@ -169,11 +171,16 @@ impl EntriesArgs {
 }
 
 impl Entry {
+    pub(super) fn state(&self) -> String {
+        let pinned = if self.pinned { ", pinned" } else { "" };
+        format!("{}{pinned}", safe(&self.state))
+    }
+
     fn row(&self) -> Vec<String> {
         vec![
             safe(&self.url),
             self.status.to_string(),
-            safe(&self.state),
+            self.state(),
             span(self.age_s),
             self.ttl_s.map_or_else(|| "never".to_owned(), until),
             size(self.bytes),

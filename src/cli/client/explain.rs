@@ -205,7 +205,7 @@ impl Key {
 impl Entry {
     fn tell(&self, page: &mut Page) {
         page.fact("status", &self.status.to_string());
-        page.fact("state", &self.state);
+        page.fact("state", &self.state());
         page.fact("age", &span(self.age_s));
         page.fact("ttl", &self.ttl_s.map_or_else(|| "never ends".to_owned(), until));
         page.fact("expires in", &self.expires_in_s.map_or_else(|| "never".to_owned(), until));

@@ -29,13 +29,15 @@ struct Ordered {
 }
 
 #[derive(Deserialize)]
-struct Told {
-    runs: Vec<Report>,
+pub(super) struct Told {
+    pub runs: Vec<Report>,
 }
 
 #[derive(Deserialize)]
-struct Report {
-    state: String,
+pub(super) struct Report {
+    pub run: u64,
+    pub occasion: String,
+    pub state: String,
     listed: u64,
     stored: u64,
     left: u64,
@@ -54,13 +56,13 @@ struct Slow {
 }
 
 #[derive(Deserialize)]
-struct Trouble {
-    url: String,
-    reason: String,
+pub(super) struct Trouble {
+    pub url: String,
+    pub reason: String,
 }
 
 /// Between two questions.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// Of the slowest pages so many are shown, from this time on.
 const SLOW_SHOWN: usize = 5;
 const SLOW: u64 = 1000;
@@ -97,7 +99,7 @@ impl WarmArgs {
 }
 
 /// On a terminal alone.
-fn bar() -> ProgressBar {
+pub(super) fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     let form = "{wide_bar} {pos} of {len}, {msg}, {eta} left";
     bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -109,7 +111,7 @@ impl Report {
         self.stored + self.left + self.not_stored + self.failed
     }
 
-    fn show(&self, bar: &ProgressBar) {
+    pub(super) fn show(&self, bar: &ProgressBar) {
         bar.set_length(self.listed);
         bar.set_position(self.done());
         let a_second = self.done() * 1000 / self.elapsed_ms.max(1);

@@ -10,7 +10,7 @@ use crate::origin::Kind;
 use crate::store::{KeyHash, Slot, StoredResponse};
 use crate::{Engine, Route, Visit};
 use parking_lot::Mutex;
-use semantics::{Facts, Field, Method, Request, Scheme, Timestamp, Windows, key};
+use semantics::{Facts, Field, Method, Request, Scheme, Timestamp, key};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{self, AtomicBool};
@@ -70,7 +70,7 @@ impl Engine {
             return;
         }
         let hash = self.hasher.hash(&response.key);
-        let due = due(&response.windows, response.rendered_in(), hash);
+        let due = due(response, hash);
         let plan = Plan { due, hash, response: Arc::downgrade(response), route: route.clone() };
         let mut plans = self.ahead.plans.lock();
         if plans.len() >= PLANNED_AT_MOST {
@@ -157,9 +157,11 @@ impl Engine {
 
 /// When a page is to be regenerated: before its window ends, by a tenth of it or by two renders, whichever is more, and
 /// by up to as much again, so that pages that were stored together are not due together.
-fn due(windows: &Windows, rendered_in: Duration, hash: KeyHash) -> Timestamp {
-    let window = windows.fresh_until.since(windows.generated);
-    let lead = (window / 10).max(2 * rendered_in).max(LEAD_LEAST).min(window * 2 / 5);
+fn due(response: &StoredResponse, hash: KeyHash) -> Timestamp {
+    let windows = &response.windows;
+    // Of a version that was put back the window begins then.
+    let window = windows.fresh_until.since(windows.generated.max(response.fetched_at));
+    let lead = (window / 10).max(2 * response.rendered_in()).max(LEAD_LEAST).min(window * 2 / 5);
     let share = u32::try_from(hash & 0xffff).unwrap_or_default();
     windows.fresh_until.before(lead + lead * share / 0x1_0000)
 }

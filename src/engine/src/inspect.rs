@@ -77,6 +77,8 @@ pub struct Listed {
     /// Everything that it costs.
     pub bytes: usize,
     pub tier: Tier,
+    /// Served until somebody unpins it.
+    pub pinned: bool,
     pub tags: Vec<String>,
     pub route: Arc<str>,
     pub last_refresh: Past,
@@ -225,6 +227,7 @@ impl Engine {
             expires_in: seconds(windows.stale_until),
             bytes: response.cost(),
             tier,
+            pinned: response.pinned,
             tags,
             route: response.route.clone(),
             last_refresh: last,
@@ -254,7 +257,7 @@ impl Engine {
             let until = response.regeneration.failing_until().filter(|until| *until > now)?;
             Some((until, response.regeneration.last_failure()?))
         });
-        let invalidated = stored.as_ref().and_then(|response| {
+        let invalidated = stored.as_ref().filter(|response| !response.pinned).and_then(|response| {
             let (mode, by, epoch) = self.journal.reason(&response.subject()?, response.checked.began())?;
             Some(InvalidatedBy { mode, by, epoch })
         });
@@ -304,7 +307,7 @@ impl Engine {
     }
 
     /// The same look-up as a visit's, without noting a use.
-    fn peek(&self, visit: &Visit<'_>, below: &Below) -> Peeked {
+    pub(crate) fn peek(&self, visit: &Visit<'_>, below: &Below) -> Peeked {
         let at = |hash, key: &[u8], below: &Option<Slot>| match self.store.peek(hash, key) {
             Some(slot) => Some((slot, Tier::Memory)),
             None => below.clone().filter(|slot| slot.key() == key).map(|slot| (slot, Tier::Disk)),
@@ -335,9 +338,9 @@ pub struct Below {
 }
 
 /// What a look-up came to.
-struct Peeked {
+pub(crate) struct Peeked {
     hash: KeyHash,
-    stored: Option<Arc<StoredResponse>>,
+    pub(crate) stored: Option<Arc<StoredResponse>>,
     tier: Tier,
     nominated: Vec<String>,
     variants: usize,

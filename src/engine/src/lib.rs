@@ -32,6 +32,7 @@ mod route;
 mod shared;
 pub mod store;
 mod storm;
+mod versions;
 mod wait;
 
 pub use clock::Clock;
@@ -42,6 +43,7 @@ pub use on_demand::{Invalidated, Regenerated};
 pub use prerender::{Prerendered, Unless};
 pub use probe::Probe;
 pub use route::{Route, RouteTags};
+pub use versions::{NotPutBack, NotUnpinned, PutBack, Version};
 pub use wait::Answer;
 
 use admission::Admission;
@@ -253,6 +255,7 @@ impl Engine {
     /// The windows that invalidations leave to a response; `None` after a hard one.
     pub(crate) fn windows(&self, response: &StoredResponse, now: Timestamp) -> Option<Windows> {
         match self.validity(response, now) {
+            Validity::Valid if response.pinned => Some(response.windows.for_ever()),
             Validity::Valid => Some(response.windows),
             Validity::Soft(at) => Some(response.windows.stale_from(at.min(now))),
             Validity::Validate => Some(response.windows.validated_from(now)),
@@ -268,6 +271,9 @@ impl Engine {
     /// How a response stands against invalidations and against writes to its URL.
     pub(crate) fn validity(&self, response: &StoredResponse, now: Timestamp) -> Validity {
         match self.journal.check(&response.checked, || response.subject()) {
+            Validity::Hard => Validity::Hard,
+            // What an operator put there he takes away.
+            _ if response.pinned => Validity::Valid,
             Validity::Valid | Validity::Soft(_) if response.written.forbids(response.fetched_at, now) => {
                 Validity::Validate
             }

@@ -115,6 +115,10 @@ impl Engine {
         let (ordered, started) = (self.journal.epoch(), self.clock.now());
         for _ in 0..TRIES {
             let selected = self.select(visit);
+            if selected.stored.as_ref().is_some_and(|stored| stored.pinned) {
+                let message = "it is pinned to a version: unpin it first (`POST /v1/versions/unpin`)";
+                return Err(Arc::new(Failed::plain(Failure::Internal, message, self.clock.now())));
+            }
             let (mut watcher, lead) = self.flights.join_or_lead(selected.hash);
             let ours = lead.is_some();
             if let Some(lead) = lead {
@@ -235,6 +239,7 @@ async fn sweep(engine: Arc<Engine>) {
         }
         tokio::task::yield_now().await;
     }
+    engine.store.sweep_versions().await;
     // The records are forgotten only when what they select is gone from the disk, whatever happens next.
     if engine.store.settle().await {
         engine.journal.swept(epoch);

@@ -51,5 +51,7 @@ mod tags;
 mod validation;
 #[path = "engine/variants.rs"]
 mod variants;
+#[path = "engine/versions.rs"]
+mod versions;
 #[path = "engine/writes.rs"]
 mod writes;

@@ -58,6 +58,25 @@ impl Windows {
         }
     }
 
+    /// Fresh for ever: what an operator has put in its place.
+    #[must_use]
+    pub fn for_ever(self) -> Self {
+        let never = Timestamp::NEVER;
+        Windows { fresh_until: never, stale_until: never, error_until: never, ..self }
+    }
+
+    /// The same windows once more from `at` on, without a younger page.
+    #[must_use]
+    pub fn again_from(self, at: Timestamp) -> Self {
+        let span = at.since(self.generated);
+        Windows {
+            fresh_until: self.fresh_until.after(span),
+            stale_until: self.stale_until.after(span),
+            error_until: self.error_until.after(span),
+            ..self
+        }
+    }
+
     /// To be validated from `at` on (RFC 9111, 4.4). For a failing origin it still answers, where stale use is not
     /// forbidden.
     #[must_use]

@@ -4,7 +4,14 @@ use super::{GUARDED, TOKEN, as_json, ask, command, explanation, finish, guarded,
 use crate::dsl::{Edge, Origin, Reply, reserve};
 
 /// One call of each command.
-const CALLS: [&[&str]; 3] = [&["revalidate", "/p"], &["entries"], &["explain", "/p"]];
+const CALLS: [&[&str]; 6] = [
+    &["revalidate", "/p"],
+    &["entries"],
+    &["explain", "/p"],
+    &["versions", "/p"],
+    &["deployments"],
+    &["deployments", "activate", "b"],
+];
 
 #[tokio::test]
 async fn the_address_may_lack_its_scheme_and_come_from_the_environment() {

@@ -318,6 +318,16 @@ impl Edge {
         sum(&self.admin_get("/metrics").await.status(200).text(), selector)
     }
 
+    /// Killed where it stands, and started again with the same configuration.
+    pub async fn killed_and_restarted(mut self) -> Edge {
+        self.larder.signal("KILL");
+        self.larder.exit().await;
+        let file = self.file.as_ref().unwrap().path().to_owned();
+        self.larder = Larder::run(["serve", "--config", &file]);
+        assert!(self.becomes_ready().await, "its ports are taken");
+        self
+    }
+
     /// Writes another configuration into its file; it counts from the next reload.
     pub fn rewrite(&self, origin: &Origin, yaml: &str) {
         let file = self.file.as_ref().unwrap();

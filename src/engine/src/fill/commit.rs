@@ -332,6 +332,10 @@ impl Job {
             // Overtaken: it would only take the place of what may still be good.
             return;
         }
+        if self.engine.is_pinned(hash) {
+            // It was asked for before that, and waited for its turn.
+            return;
+        }
         self.claimed = false;
         self.engine.store.put(hash, Slot::Response(stored.clone()), now);
         if self.lead.was_written() {

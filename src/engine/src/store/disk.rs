@@ -317,6 +317,8 @@ impl Disk {
 
     /// Says whether nothing is there any more.
     fn unlink(&self, place: Place) -> bool {
+        // First: versions without a page would be those of the next one that is stored there.
+        self.forget_versions(place.hash);
         match self.files.remove(&place.path()) {
             Ok(()) => self.health.worked(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -326,7 +328,6 @@ impl Disk {
             }
         }
         self.index.remove(place.hash);
-        self.forget_versions(place);
         true
     }
 

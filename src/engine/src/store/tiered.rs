@@ -1,7 +1,7 @@
 //! Memory over disk, one store to the engine. What is stored goes to both; what memory has no room for stays on the disk, and
 //! comes back when somebody asks for it.
 
-use super::disk::{BodyReader, Disk, DiskUsage};
+use super::disk::{BodyReader, Disk, DiskUsage, Version};
 use super::memory::{Memory, SHARDS, Usage};
 use super::response::{StoredResponse, VarySpec};
 use super::{Body, KeyHash, Slot};
@@ -246,6 +246,33 @@ impl Store {
         if let Some(disk) = self.disk.clone() {
             let _ = tokio::task::spawn_blocking(move || disk.remove_deployment(&id)).await;
         }
+    }
+
+    /// The older versions of a response's page, the newest first; their bodies stay on the disk.
+    pub async fn versions(&self, response: &Arc<StoredResponse>) -> Vec<Version> {
+        let Some(disk) = self.disk.clone() else { return Vec::new() };
+        let response = response.clone();
+        tokio::task::spawn_blocking(move || disk.versions(&response)).await.unwrap_or_default()
+    }
+
+    /// One of them, all of it in memory.
+    pub async fn version(&self, response: &Arc<StoredResponse>, id: u64) -> Option<Arc<StoredResponse>> {
+        let (disk, response) = (self.disk.clone()?, response.clone());
+        tokio::task::spawn_blocking(move || disk.version(&response, id)).await.ok()?
+    }
+
+    /// Waits a few seconds for what is on its way to the disk. Says whether all of it is there; without a disk it is not.
+    pub async fn written(&self) -> bool {
+        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+        let Some(disk) = self.disk.clone() else { return false };
+        let settled = move || disk.is_up() && disk.settle(PATIENCE);
+        tokio::task::spawn_blocking(settled).await.unwrap_or(false)
+    }
+
+    /// Removes older versions that were invalidated hard.
+    pub async fn sweep_versions(&self) {
+        let Some(disk) = self.disk.clone() else { return };
+        let _ = tokio::task::spawn_blocking(move || disk.sweep_versions()).await;
     }
 
     /// Waits until the disk is as memory says. `false`: it is not, or not everything there is known.

@@ -4,7 +4,7 @@ use super::World;
 use super::visitor::{lines, owned};
 use engine::inspect::{Below, Inspection, Listed};
 use engine::invalidate::{Invalidation, Mode, Target};
-use engine::{Failed, Prerendered, Regenerated, Unless};
+use engine::{Failed, NotPutBack, NotUnpinned, Prerendered, PutBack, Regenerated, Unless, Version};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -49,6 +49,27 @@ impl World {
 
     pub fn hard(&self, target: Target) -> u64 {
         self.invalidate(&[hard(target)])
+    }
+
+    pub async fn versions(&self, target: &str) -> Vec<Version> {
+        self.time.sync();
+        self.engine.versions(&self.asking(target, &[]).visit()).await
+    }
+
+    pub async fn put_back(&self, target: &str, id: u64, pin: bool) -> Result<PutBack, NotPutBack> {
+        self.time.sync();
+        self.engine.put_back(&self.asking(target, &[]).visit(), id, pin).await
+    }
+
+    /// Serves what is served for ever.
+    pub async fn pin(&self, target: &str) {
+        let id = self.versions(target).await[0].id;
+        self.put_back(target, id, true).await.unwrap();
+    }
+
+    pub async fn unpin(&self, target: &str) -> Result<bool, NotUnpinned> {
+        self.time.sync();
+        self.engine.unpin(&self.asking(target, &[]).visit()).await
     }
 
     pub async fn regenerate(&self, target: &str, fields: &[(&str, &str)]) -> Ordered {

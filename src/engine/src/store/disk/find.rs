@@ -223,9 +223,9 @@ impl Disk {
         }
     }
 
-    /// What is in a file, all of it in memory, if it belongs to this place.
-    pub(super) fn read_whole(&self, path: &Path, place: Place) -> Option<Slot> {
-        match self.read_file(path, self.settings.max_object).ok()? {
+    /// What is in a file, if it belongs to this place; its body too, where that is no larger than `held`.
+    pub(super) fn read_version(&self, path: &Path, place: Place, held: u64) -> Option<Slot> {
+        match self.read_file(path, held).ok()? {
             Looked::Found { slot, .. } if self.place_of(&slot) == Some(place) => Some(slot),
             _ => None,
         }

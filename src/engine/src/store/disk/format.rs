@@ -72,7 +72,7 @@ enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Preamble {
     kind: Kind,
-    pinned: bool,
+    pub(super) pinned: bool,
     pub(super) head: usize,
     pub(super) body: u64,
     pub(super) id: u64,

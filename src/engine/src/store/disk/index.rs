@@ -6,7 +6,7 @@ use crate::store::{AsIs, KeyHash};
 use indexmap::IndexMap;
 use parking_lot::{Mutex, RwLock};
 use semantics::Timestamp;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -37,12 +37,22 @@ pub(super) struct Indexed {
     pub(super) used: Timestamp,
 }
 
+/// What some pages have beside their files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Beside {
+    /// Of older versions, bytes.
+    versions: u64,
+    pinned: bool,
+}
+
 type Shard = IndexMap<Half, Entry, BuildHasherDefault<AsIs>>;
 
 pub(super) struct Index {
     shards: Box<[Mutex<Shard>]>,
     /// The deployments' hashes, by their numbers.
     dirs: RwLock<Vec<u64>>,
+    /// Of the few that have any.
+    beside: Mutex<HashMap<KeyHash, Beside, BuildHasherDefault<AsIs>>>,
     bytes: AtomicU64,
     entries: AtomicUsize,
     chance: AtomicU64,
@@ -53,13 +63,14 @@ impl Index {
         Index {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             dirs: RwLock::default(),
+            beside: Mutex::default(),
             bytes: AtomicU64::new(0),
             entries: AtomicUsize::new(0),
             chance: AtomicU64::new(seed | 1),
         }
     }
 
-    /// Bytes on the disk.
+    /// Bytes on the disk, older versions too.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -104,6 +115,38 @@ impl Index {
             self.bytes.fetch_sub(u64::from(entry.units) * UNIT, Ordering::Relaxed);
             self.entries.fetch_sub(1, Ordering::Relaxed);
         }
+        self.note_beside(hash, 0, false);
+    }
+
+    /// Notes what a page has beside its file: so many bytes of older versions, and whether it is pinned.
+    pub(super) fn note_beside(&self, hash: KeyHash, versions: u64, pinned: bool) {
+        let mut beside = self.beside.lock();
+        let old = if versions == 0 && !pinned {
+            beside.remove(&hash)
+        } else {
+            beside.insert(hash, Beside { versions, pinned })
+        };
+        self.bytes.fetch_add(versions, Ordering::Relaxed);
+        self.bytes.fetch_sub(old.map_or(0, |old| old.versions), Ordering::Relaxed);
+    }
+
+    pub(super) fn has_beside(&self, hash: KeyHash) -> bool {
+        self.beside.lock().contains_key(&hash)
+    }
+
+    /// The pages that have something beside their files.
+    pub(super) fn all_with_beside(&self) -> Vec<KeyHash> {
+        self.beside.lock().keys().copied().collect()
+    }
+
+    fn is_pinned(&self, hash: KeyHash) -> bool {
+        self.beside.lock().get(&hash).is_some_and(|beside| beside.pinned)
+    }
+
+    /// Where something lies.
+    pub(super) fn place(&self, hash: KeyHash) -> Option<Place> {
+        let number = self.shards[shard_of(hash)].lock().get(&half(hash))?.dir;
+        Some(Place { dir: self.dir(number), hash })
     }
 
     pub(super) fn has(&self, hash: KeyHash) -> bool {
@@ -122,8 +165,8 @@ impl Index {
         true
     }
 
-    /// What should go next: of a few drawn by chance the one that was not asked for longest. `also_used`: when others know it
-    /// to have been used.
+    /// What should go next: of a few drawn by chance the one that was not asked for longest, and is not pinned. `also_used`:
+    /// when others know it to have been used.
     pub(super) fn victim(&self, also_used: impl Fn(KeyHash) -> Option<Timestamp>) -> Option<Place> {
         let mut oldest: Option<(u32, Place)> = None;
         // Shards may be empty, where little is stored.
@@ -133,7 +176,7 @@ impl Index {
                 let Some((half, entry)) = shard.get_index(self.draw(shard.len())) else { continue };
                 let place = Place { dir: self.dir(entry.dir), hash: whole(*half) };
                 let used = also_used(place.hash).map_or(0, seconds).max(entry.used);
-                if oldest.is_none_or(|(than, _)| used < than) {
+                if oldest.is_none_or(|(than, _)| used < than) && !self.is_pinned(place.hash) {
                     oldest = Some((used, place));
                 }
             }

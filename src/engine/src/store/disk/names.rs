@@ -4,6 +4,7 @@
 //! pages/<hash of the deployment>/<first byte of the key's hash>/<the key's hash>
 //! pages/<hash of the deployment>/id      the deployment itself, in words
 //! tmp/<process>/<number>                 what is being written
+//! versions/<the key's hash>/<when it was generated>      what a page was before; there for what is pinned, too
 //! ```
 
 use crate::store::KeyHash;

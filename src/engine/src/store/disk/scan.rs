@@ -26,7 +26,7 @@ impl Disk {
     /// Brings the index up to date with what lies on the disk.
     pub(super) fn index_all(&self) {
         self.read_snapshot();
-        match self.index_dirs() {
+        match self.index_dirs().and_then(|()| self.index_versions()) {
             Ok(()) => self.indexed.store(!self.queue.is_stopped(), Ordering::Relaxed),
             Err(error) => self.health.failed("list", &error),
         }

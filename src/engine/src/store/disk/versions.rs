@@ -1,8 +1,10 @@
 //! Good versions of a page that were replaced (`history`): second names of their files, in a directory of the page's own.
+//! They go with their page, and count with it.
 
 use super::Disk;
-use super::names::Place;
-use crate::store::{Slot, StoredResponse};
+use super::find::preamble_of;
+use super::names::{Place, number};
+use crate::store::{KeyHash, Slot, StoredResponse};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,63 +19,174 @@ pub struct Version {
     pub response: Arc<StoredResponse>,
 }
 
-fn dir(place: Place) -> PathBuf {
-    format!("{VERSIONS}/{:032x}", place.hash).into()
+fn dir(hash: KeyHash) -> PathBuf {
+    format!("{VERSIONS}/{hash:032x}").into()
+}
+
+fn path(hash: KeyHash, id: u64) -> PathBuf {
+    dir(hash).join(format!("{id:016x}"))
 }
 
 impl Disk {
     /// Before a page is replaced: where its route keeps versions, what lies there stays under another name, unless the new
-    /// one is the same page.
-    pub(super) fn keep_version(&self, place: Place, new: &StoredResponse) -> io::Result<()> {
-        if new.history <= 1 {
-            return Ok(());
+    /// one is the same page. A page without its old versions is better than none: what fails here is counted alone.
+    pub(super) fn keep_version(&self, place: Place, new: &Slot) {
+        let history = match new {
+            Slot::Response(response) => response.history,
+            // Its variants have versions of their own.
+            Slot::Varies(_) => 0,
+        };
+        if history <= 1 && !self.index.has_beside(place.hash) {
+            return;
         }
-        let Some(Slot::Response(old)) = self.find_at(place) else { return Ok(()) };
-        let same = old.body.len() == new.body.len() && old.body.digest() == new.body.digest();
-        if same || old.pinned {
-            return Ok(());
+        let Some(old) = self.find_at(place) else { return };
+        if !self.may_stay(&old) {
+            // Invalidated hard: then what came before it is not asked for either.
+            return self.forget_versions(place.hash);
         }
+        let (Slot::Response(old), Slot::Response(new)) = (old, new) else {
+            return self.forget_versions(place.hash);
+        };
+        if old.body.len() == new.body.len() && old.body.digest() == new.body.digest() {
+            return;
+        }
+        if history <= 1 {
+            return self.forget_versions(place.hash);
+        }
+        if let Err(error) = self.link_version(place, &old) {
+            self.health.count("version", &error);
+        }
+        self.forget_oldest(place.hash, new);
+    }
+
+    fn link_version(&self, place: Place, old: &StoredResponse) -> io::Result<()> {
+        self.make_versions_dir(place.hash)?;
+        match self.files.link(&place.path(), &path(place.hash, old.windows.generated.as_micros())) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        }
+    }
+
+    fn make_versions_dir(&self, hash: KeyHash) -> io::Result<()> {
         self.files.make_dir(Path::new(VERSIONS))?;
-        self.files.make_dir(&dir(place))?;
-        let name = dir(place).join(format!("{:016x}", old.windows.generated.as_micros()));
-        match self.files.link(&place.path(), &name) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+        self.files.make_dir(&dir(hash))
+    }
+
+    /// The one that is served is one of those that are kept; put back, it may lie among the old ones, too.
+    fn forget_oldest(&self, hash: KeyHash, served: &StoredResponse) {
+        let mut others = self.version_ids(hash);
+        others.retain(|id| *id != served.windows.generated.as_micros());
+        let too_many = (others.len() + 1).saturating_sub(usize::from(served.history));
+        for id in others.iter().take(too_many) {
+            let _ = self.files.remove(&path(hash, *id));
         }
-        let mut ids = self.version_ids(place);
-        // The one that is served is one of them.
-        while ids.len() >= usize::from(new.history) {
-            let oldest = ids.remove(0);
-            let _ = self.files.remove(&dir(place).join(format!("{oldest:016x}")));
+    }
+
+    /// After a page was replaced: what its versions take is a part of what it takes, and what is pinned is not evicted.
+    pub(super) fn count_versions(&self, place: Place, slot: &Slot) {
+        let Slot::Response(response) = slot else { return };
+        let versions = response.history > 1 || self.index.has_beside(place.hash);
+        if response.pinned {
+            // So that it is found after a restart: see `index_versions`.
+            if let Err(error) = self.make_versions_dir(place.hash) {
+                self.health.count("version", &error);
+            }
         }
-        Ok(())
+        if versions || response.pinned {
+            self.index.note_beside(place.hash, self.version_bytes(place.hash), response.pinned);
+        }
+    }
+
+    fn version_bytes(&self, hash: KeyHash) -> u64 {
+        let stats = self.version_ids(hash).into_iter().filter_map(|id| self.files.stat(&path(hash, id)).ok());
+        stats.map(|stat| stat.occupied.max(stat.length.next_multiple_of(4096))).sum()
     }
 
     /// The ids of a page's older versions, the oldest first.
-    fn version_ids(&self, place: Place) -> Vec<u64> {
+    fn version_ids(&self, hash: KeyHash) -> Vec<u64> {
         let mut ids = Vec::new();
-        let _ = self.files.list(&dir(place), &mut |name| {
-            ids.extend(super::names::number(name, 16).and_then(|id| u64::try_from(id).ok()));
+        let _ = self.files.list(&dir(hash), &mut |name| {
+            ids.extend(number(name, 16).and_then(|id| u64::try_from(id).ok()));
         });
         ids.sort_unstable();
         ids
     }
 
-    pub(super) fn forget_versions(&self, place: Place) {
-        for id in self.version_ids(place) {
-            let _ = self.files.remove(&dir(place).join(format!("{id:016x}")));
+    pub(super) fn forget_versions(&self, hash: KeyHash) {
+        for id in self.version_ids(hash) {
+            let _ = self.files.remove(&path(hash, id));
         }
-        let _ = self.files.remove(&dir(place));
+        let _ = self.files.remove(&dir(hash));
+        self.index.note_beside(hash, 0, false);
     }
 
-    /// The older versions of what is stored at a key, the newest first. For threads that may wait.
+    /// Counts the versions that lie there after a start, and removes those whose pages are gone.
+    pub(super) fn index_versions(&self) -> io::Result<()> {
+        let mut pages = Vec::new();
+        let listed = self.files.list(Path::new(VERSIONS), &mut |name| pages.extend(number(name, 32)));
+        match listed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            listed => listed?,
+        }
+        for hash in pages {
+            if self.queue.is_stopped() {
+                return Ok(());
+            }
+            match self.index.place(hash) {
+                Some(place) => self.index.note_beside(hash, self.version_bytes(hash), self.is_pinned(place)),
+                // Perhaps another process stored it since the look into its directory.
+                None if self.lies_somewhere(hash) => {}
+                None => self.forget_versions(hash),
+            }
+        }
+        Ok(())
+    }
+
+    fn lies_somewhere(&self, hash: KeyHash) -> bool {
+        let places = self.index.by_dir().into_iter().map(|(dir, _)| Place { dir, hash });
+        places.into_iter().any(|place| self.files.stat(&place.path()).is_ok())
+    }
+
+    fn is_pinned(&self, place: Place) -> bool {
+        let preamble = self.files.open(&place.path()).and_then(|file| preamble_of(&*file));
+        matches!(preamble, Ok(Some(preamble)) if preamble.pinned)
+    }
+
+    /// The older versions of a response's page, the newest first, their bodies left in their files. For threads that may wait.
     pub fn versions(&self, response: &StoredResponse) -> Vec<Version> {
-        let hash = self.hasher.hash(&response.key);
-        let Some(place) = self.place(hash, &response.key, !response.variant.is_empty()) else { return Vec::new() };
-        let read = |id: u64| match self.read_whole(&dir(place).join(format!("{id:016x}")), place)? {
-            Slot::Response(response) => Some(Version { id, response }),
+        let Some(place) = self.place_of_response(response) else { return Vec::new() };
+        let read = |id| self.read_one(place, id, 0).map(|response| Version { id, response });
+        self.version_ids(place.hash).into_iter().rev().filter_map(read).collect()
+    }
+
+    /// One of them, all of it in memory. For threads that may wait.
+    pub fn version(&self, response: &StoredResponse, id: u64) -> Option<Arc<StoredResponse>> {
+        self.read_one(self.place_of_response(response)?, id, self.settings.max_object)
+    }
+
+    /// Removes versions that were invalidated hard; before that is forgotten. For threads that may wait.
+    pub fn sweep_versions(&self) {
+        // What is being replaced may become a version yet.
+        self.settle(super::LEAVING);
+        for place in self.index.all_with_beside().into_iter().filter_map(|hash| self.index.place(hash)) {
+            for id in self.version_ids(place.hash) {
+                let good = self.read_one(place, id, 0).is_some_and(|version| self.may_stay(&Slot::Response(version)));
+                if !good {
+                    let _ = self.files.remove(&path(place.hash, id));
+                }
+            }
+            self.index.note_beside(place.hash, self.version_bytes(place.hash), self.is_pinned(place));
+        }
+    }
+
+    fn place_of_response(&self, response: &StoredResponse) -> Option<Place> {
+        self.place(self.hasher.hash(&response.key), &response.key, !response.variant.is_empty())
+    }
+
+    fn read_one(&self, place: Place, id: u64, held: u64) -> Option<Arc<StoredResponse>> {
+        match self.read_version(&path(place.hash, id), place, held)? {
+            Slot::Response(response) => Some(response),
             Slot::Varies(_) => None,
-        };
-        self.version_ids(place).into_iter().rev().filter_map(read).collect()
+        }
     }
 }

@@ -273,12 +273,7 @@ impl Writer {
             let _ = disk.files.remove(name);
             return Ok(());
         }
-        if let Slot::Response(response) = slot
-            && let Err(error) = disk.keep_version(*place, response)
-        {
-            // Better no old version than no new one.
-            disk.health.failed("link", &error);
-        }
+        disk.keep_version(*place, slot);
         let put = match disk.files.rename(name, &place.path()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Somebody removed its directory.
@@ -299,6 +294,7 @@ impl Writer {
         }
         disk.health.worked();
         disk.index.put(&Indexed { place: *place, occupied: beside.occupied, used: disk.clock.now() });
+        disk.count_versions(*place, slot);
         if let Slot::Response(response) = slot {
             disk.leave_in_file(*place, response, beside.id);
         }
@@ -362,7 +358,7 @@ impl Disk {
     }
 
     /// Whether this may still be stored.
-    fn may_stay(&self, slot: &Slot) -> bool {
+    pub(super) fn may_stay(&self, slot: &Slot) -> bool {
         match slot {
             Slot::Response(response) => self.still_good.get().is_none_or(|good| good(response)),
             Slot::Varies(_) => true,
