@@ -210,6 +210,9 @@ impl Disk {
             if !busy && self.queue.is_stopped() {
                 return;
             }
+            if self.health.is_off() {
+                self.queue.rest(self.settings.sync);
+            }
         }
     }
 

@@ -68,6 +68,14 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// Forgets the places in line of what was replaced by something newer.
+    fn tidy(&mut self) {
+        if self.order.len() > 2 * self.jobs.len() + 1024 {
+            let jobs = &self.jobs;
+            self.order.retain(|(hash, number)| jobs.get(hash).is_some_and(|job| job.number == *number));
+        }
+    }
+
     fn take_out(&mut self, hash: KeyHash) {
         if let Some(job) = self.jobs.remove(&hash) {
             self.bytes -= cost(&job.work);
@@ -111,6 +119,7 @@ impl Queue {
         let number = waiting.numbers;
         waiting.jobs.insert(place.hash, Job { place, work, number, tries: 0 });
         waiting.order.push_back((place.hash, number));
+        waiting.tidy();
         drop(waiting);
         self.news.notify_one();
         Ok(())
@@ -150,8 +159,8 @@ impl Queue {
         }
         if waiting.jobs.is_empty() {
             waiting.hurried = false;
-            self.settled.notify_all();
         }
+        self.settled.notify_all();
     }
 
     /// A job failed: it is tried again after the others. `false`: it was tried often enough, or is outdated.
@@ -203,8 +212,11 @@ impl Queue {
         }
         waiting.hurried = true;
         self.news.notify_all();
-        self.settled.wait_while_for(&mut waiting, |waiting| !waiting.jobs.is_empty(), patience);
-        waiting.jobs.is_empty()
+        // What comes later is not waited for.
+        let newest = waiting.numbers;
+        let before = |waiting: &Waiting| waiting.jobs.values().any(|job| job.number <= newest);
+        self.settled.wait_while_for(&mut waiting, |waiting| before(waiting), patience);
+        !before(&waiting)
     }
 
     pub(super) fn stop(&self) {

@@ -69,7 +69,6 @@ impl Writer {
         let due = disk.settings.sync / 2;
         if disk.health.is_off() {
             // What waits is found meanwhile, and is written when the disk works again.
-            disk.queue.rest(due);
             return false;
         }
         let patience = if self.beside.is_empty() { due } else { due / 8 };

@@ -2,7 +2,7 @@
 
 use super::faulty::Faulty;
 use super::pages::{Key, Stored, compare, number};
-use super::{Life, list, stored_files};
+use super::{Files, Life, list, stored_files};
 use crate::store::{Slot, StoredResponse};
 use std::collections::HashSet;
 use std::path::Path;
@@ -126,7 +126,7 @@ impl Past {
             return Err(format!("{files} versions are kept, {} can be read", versions.len()));
         }
         for version in versions {
-            let slot = Slot::Response(version.response);
+            let slot = Slot::Response(life.disk.version(response, version.id).ok_or("a version cannot be read")?);
             let stored = number(&slot).and_then(|number| self.version(number)).ok_or("a version was never stored")?;
             compare(life, &slot, stored.1, runtime).map_err(|error| format!("a version has {error}"))?;
         }
@@ -160,7 +160,9 @@ pub(super) fn check(files: &Faulty, keys: &[Key], pasts: &[Past], operations: us
     let usage = life.disk.usage();
     // What has its place was durable before it got there.
     wrong.extend(usage.errors.iter().map(|(name, count)| format!("{count} are {name}")));
-    let occupied: u64 = stored_files(files).iter().map(|(_, occupied)| occupied).sum();
+    let versions = list(files, Path::new("versions")).into_iter().flat_map(|page| list(files, &page));
+    let beside: u64 = versions.map(|name| files.stat(&name).unwrap().length.next_multiple_of(4096)).sum();
+    let occupied = beside + stored_files(files).iter().map(|(_, occupied)| occupied).sum::<u64>();
     if usage.bytes != occupied {
         wrong.push(format!("{} bytes are counted, {occupied} are there", usage.bytes));
     }
