@@ -84,7 +84,7 @@ impl<'c> Client<'c> {
         let body = response.body.held().filter(|_| whole).map_or(&b""[..], |body| body);
         self.answer(response.head.wire(), tail, body).await?;
         if let Some(file) = file.filter(|_| whole) {
-            self.from_file(file).await?;
+            self.file(file).await?;
         }
         Ok(Sent { status: status.as_u16() })
     }
@@ -150,13 +150,13 @@ impl<'c> Client<'c> {
         self.answer(&lines, tail, body).await?;
         if let (Some(mut file), Range::Part { first, last }) = (file.take(), resolved) {
             file.part(first, last);
-            self.from_file(file).await?;
+            self.file(file).await?;
         }
         Ok(Some(Sent { status: kind }))
     }
 
     /// A body as it comes from the disk. One that is damaged breaks the answer off: never a clean wrong one.
-    async fn from_file(&mut self, mut file: BodyReader) -> io::Result<()> {
+    async fn file(&mut self, mut file: BodyReader) -> io::Result<()> {
         while let Some(chunk) = file.chunk().await? {
             self.send(&mut [IoSlice::new(&chunk)]).await?;
         }

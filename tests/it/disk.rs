@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 const TOKEN: &str = "the-token";
 
 /// A folder for one store, gone after the test.
-struct Folder(Scratch);
+pub(crate) struct Folder(Scratch);
 
 impl Folder {
-    fn new() -> Folder {
+    pub(crate) fn new() -> Folder {
         Folder(Scratch::file("beside", ""))
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         Path::new(self.0.path()).with_file_name("store")
     }
 
@@ -35,7 +35,7 @@ impl Folder {
     }
 
     /// The files of stored responses.
-    fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut folders = vec![self.path().join("larder-1/pages")];
         while let Some(folder) = folders.pop() {
@@ -51,8 +51,9 @@ impl Folder {
     }
 }
 
-/// Everything that was stored is on the disk.
-async fn settled(edge: &Edge) {
+/// Everything that was stored is on the disk: so many files at least.
+pub(crate) async fn settled(edge: &Edge, least: f64) {
+    edge.metric_reaches("larder_store_entries{tier=disk}", least).await;
     until("everything is written", async || edge.metric("larder_store_queue{tier=disk}").await == 0.0).await;
 }
 
@@ -88,7 +89,7 @@ async fn after_a_kill_every_page_is_a_hit_with_its_true_age_though_the_origin_is
     for language in ["de", "en"] {
         edge.get("/varies").header("Accept-Language", language).await.is(&format!("in {language}"));
     }
-    settled(&edge).await;
+    settled(&edge, 6.0).await;
     drop(edge);
     origin.down().await;
     let edge = Edge::with_config(&origin, &folder.with("max_size: 8MiB, max_object: 64KiB", "")).await;
@@ -115,7 +116,7 @@ async fn what_was_invalidated_stays_so_over_a_kill() {
     for path in ["/soft", "/hard", "/tagged", "/fine"] {
         edge.stored(path).await;
     }
-    settled(&edge).await;
+    settled(&edge, 4.0).await;
     order(&edge, "/v1/revalidate", &json!({ "paths": ["/hard"], "hard": true })).await.status(200);
     let answer = order(&edge, "/v1/revalidate", &json!({ "paths": ["/soft"], "tags": ["blog"] })).await;
     let before: Value = serde_json::from_str(&answer.status(200).text()).unwrap();
@@ -144,7 +145,7 @@ async fn what_memory_has_no_room_for_is_on_the_disk() {
         edge.get(&format!("/p{n}")).await.cache_status("hit; ttl=");
         assert_eq!(origin.count(&format!("/p{n}")), 1);
     }
-    settled(&edge).await;
+    settled(&edge, 60.0).await;
     assert!(edge.metric("larder_store_entries{tier=memory}").await < 20.0);
     assert_eq!(edge.metric("larder_store_entries{tier=disk}").await, 60.0);
     let request = edge.admin_get("/v1/entries?limit=100").header("Authorization", &format!("Bearer {TOKEN}"));
@@ -162,7 +163,7 @@ async fn files_that_are_not_what_they_should_be_are_never_served_and_counted() {
     for n in 0..8 {
         edge.stored(&format!("/p{n}")).await;
     }
-    settled(&edge).await;
+    settled(&edge, 8.0).await;
     drop(edge);
     let files = folder.files();
     assert_eq!(files.len(), 8);
@@ -213,7 +214,7 @@ async fn a_directory_that_is_removed_costs_no_request_and_is_made_again() {
     origin.everything(|seen| crate::dsl::Reply::ok(format!("page {}", seen.target)).cache_control("s-maxage=600"));
     let edge = folder.edge(&origin).await;
     edge.stored("/before").await;
-    settled(&edge).await;
+    settled(&edge, 1.0).await;
     fs::remove_dir_all(folder.path()).unwrap();
     fs::create_dir(folder.path()).unwrap();
     for n in 0..20 {
@@ -236,7 +237,7 @@ async fn a_second_process_follows_the_one_that_holds_the_journal_and_takes_over_
     let first = folder.edge(&origin).await;
     first.stored("/p").await;
     first.stored("/q").await;
-    settled(&first).await;
+    settled(&first, 2.0).await;
     let second = folder.edge(&origin).await;
     second.get("/p").await.is("v1").cache_status("hit; ttl=");
     assert_eq!(origin.count("/p"), 1);
@@ -270,7 +271,7 @@ async fn an_activation_survives_a_kill_and_a_configured_id_counts_when_it_is_ano
     order(&edge, "/v1/deployments/b/activate", &json!({})).await.status(200);
     origin.page("/p", "of b").cache_control("s-maxage=600");
     edge.until_is("/p", "of b").await;
-    settled(&edge).await;
+    settled(&edge, 2.0).await;
     drop(edge);
     let edge = Edge::with_config(&origin, &config("a")).await;
     edge.get("/p").await.is("of b").cache_status("hit; ttl=");
@@ -310,7 +311,7 @@ async fn after_a_restart_a_list_that_was_read_once_still_says_which_pages_there_
     let edge = Edge::with_config(&origin, &config).await;
     until("the list counts", async || edge.get("/post/two").await.code == 404).await;
     edge.stored("/post/one").await;
-    settled(&edge).await;
+    settled(&edge, 1.0).await;
     drop(edge);
     // Neither the list nor the origin is there any more.
     drop(list);

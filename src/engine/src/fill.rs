@@ -25,6 +25,7 @@ mod commit;
 mod decode;
 mod ending;
 mod judge;
+mod place;
 
 /// Everything a fill needs, once its flight is claimed.
 pub(crate) struct Job {

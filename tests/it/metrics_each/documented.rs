@@ -1,7 +1,8 @@
 //! What is exposed is what docs/metrics.md says: every metric, its labels, and the words that they may have.
 
 use super::{config, order, stale};
-use crate::dsl::{Edge, Origin, Snapshot};
+use crate::disk::{Folder, settled};
+use crate::dsl::{Edge, Origin, Reply, Snapshot};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,9 +88,19 @@ fn family(name: &str) -> &str {
 
 /// A family is not told of before it has counted something: here something of everything happens.
 async fn eventful() -> String {
-    let origin = Origin::start().await;
-    let guard = "defaults: { guard: { must_contain: [good] } }\n";
-    let edge = Edge::with_config(&origin, &config(guard)).await;
+    let (origin, folder) = (Origin::start().await, Folder::new());
+    let disk = format!("store: {{ disk: {{ path: {}, sync: 100ms, min_free: 0% }} }}\n", folder.path().display());
+    let more = ["defaults: { guard: { must_contain: [good] } }\n", &disk].concat();
+    origin.answers("/p/old", Reply::ok("good").cache_control("s-maxage=60"));
+    let edge = Edge::with_config(&origin, &config(&more)).await;
+    edge.stored("/p/old").await;
+    settled(&edge, 1.0).await;
+    drop(edge);
+    for file in folder.files() {
+        std::fs::write(file, "no page").unwrap();
+    }
+    let edge = Edge::with_config(&origin, &config(&more)).await;
+    edge.get("/p/old").await.is("good");
     origin.page("/p/mine", "x").cache_control("private");
     edge.get("/p/mine").await.is("x");
     origin.answers("/p/a", stale("good").header("Cache-Groups", "not a list of strings"));
