@@ -17,7 +17,7 @@ setup-compare: setup-bench setup-test
 	@tests/setup.sh varnishd varnish-modules
 
 setup-long: setup-bench
-	@tests/setup.sh python3-venv
+	@tests/setup.sh python3-venv strace
 
 # A slow origin, Larder in front, a status page; prints their addresses and what to try.
 demo: setup
@@ -32,6 +32,7 @@ test: setup-test check
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/on-demand.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/idle.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/draft-init.test.mjs
+	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/deployments.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nuxt/nuxt.test.mjs
 
 check: setup
@@ -44,6 +45,7 @@ test-long: setup-long
 	PROPTEST_CASES=20000 cargo test --workspace --test cache_control --test targeted --test injective_keys --test never_fresher
 	LARDER_MUTATIONS=20000 cargo test --workspace --bin larder mutated
 	cargo test --workspace --test long
+	LARDER_CRASHES=10000 cargo test -p engine --lib disk::tests
 	LARDER_INTERLEAVINGS=1000000 cargo test --release -p engine --test interleavings -- --nocapture
 	cargo build --bin larder
 	tests/openapi/run.py
@@ -51,6 +53,8 @@ test-long: setup-long
 	benches/compare/herd.py --only larder
 	benches/compare/sick.py --only larder
 	benches/compare/memory.py
+	LARDER_BIN=$(CURDIR)/$(RELEASE) tests/disk/kill9.py
+	LARDER_BIN=$(CURDIR)/$(RELEASE) tests/disk/faults.py --quick
 
 # What one decision costs, and benches/RESULTS.md: ratios beside nginx, Varnish and `next start`. Judges nothing; wants a
 # quiet machine for about 65 minutes.

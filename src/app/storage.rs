@@ -17,6 +17,7 @@ use std::time::Duration;
 const OWN: &str = "larder-1";
 
 const JOURNAL: &str = "journal";
+const LOCK: &str = "lock";
 
 /// What engines are made on.
 pub(super) struct Storage {
@@ -37,6 +38,7 @@ pub(super) fn open(config: &Config, clock: &Clock, seed: u64, process: u64) -> R
     };
     let unusable = |error: io::Error| cannot_use(&disk.path, &error);
     let files: Arc<dyn Files> = Arc::new(directory(disk)?);
+    out_of_the_way(&*files);
     let (journal, opened) = journal(&files, clock, seed).map_err(unusable)?;
     let seed = opened.seed;
     let settings = DiskSettings {
@@ -49,6 +51,18 @@ pub(super) fn open(config: &Config, clock: &Clock, seed: u64, process: u64) -> R
     };
     let disk = store::Disk::open(files, settings, memory.clone(), clock.clone()).map_err(unusable)?;
     Ok(Storage { store: Store::new(memory, Some(disk)), journal, bad_frames: opened.bad_frames, seed })
+}
+
+/// What is no file, and has the name of one of the store's own, gets another name: nobody but Larder is at home there.
+fn out_of_the_way(files: &dyn Files) {
+    for name in [disk::MARKER, JOURNAL, LOCK, "index"] {
+        let planted = files.stat(Path::new(name)).is_ok_and(|stat| !stat.regular);
+        let aside = (0..100).map(|n| format!("{name}.bad-{n}")).find(|aside| files.stat(Path::new(aside)).is_err());
+        if let (true, Some(aside)) = (planted, aside) {
+            let moved = files.rename(Path::new(name), Path::new(&aside));
+            tracing::error!(%name, %aside, moved = moved.is_ok(), "something that is not a file had the name of one of the store's own");
+        }
+    }
 }
 
 /// Opens the journal of invalidations, and finds out with which seed the store's names were hashed: both it and the marker

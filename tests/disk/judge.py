@@ -85,7 +85,7 @@ class Judge:
         self.counts["hits"] += visit.hit
         if visit.status != 200:
             if not (absent and visit.status in (502, 503, 504)):
-                self.violated("an error", f"{visit} {visit.body[:300]!r}")
+                self.violated("an error", f"{visit} {visit.body[-400:]!r}")
             return None
         render = self.site.render_of(visit.body)
         if render is None:

@@ -145,5 +145,6 @@ def walk(folder):
 def leftovers(root):
     """Files below a store's root that look as if they were being written."""
     temporary = re.compile(r"tmp|temp|part|new|incoming|~$|^\.")
-    return [path for path in walk(root) if path.is_file()
+    # A process that lives holds its lock.
+    return [path for path in walk(root) if path.is_file() and path.name != "lock"
             and any(temporary.search(part) for part in path.relative_to(root).parts)]

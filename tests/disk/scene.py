@@ -157,8 +157,10 @@ def cannot_mount():
 
 
 def holds(folder, nonce):
-    """Whether a file below a folder has these words."""
+    """Whether a stored page below a folder has these words; what is still being written does not count."""
     for path in walk(folder):
+        if "tmp" in path.parts[len(folder.parts):]:
+            continue
         with contextlib.suppress(OSError):
             if path.is_file() and not path.is_symlink() and nonce.encode() in path.read_bytes():
                 return True

@@ -225,7 +225,7 @@ impl Engine {
             age: response.windows.age(now),
             ttl: seconds(windows.fresh_until),
             expires_in: seconds(windows.stale_until),
-            bytes: response.cost(),
+            bytes: bytes_of(response),
             tier,
             pinned: response.pinned,
             tags,
@@ -344,6 +344,12 @@ pub(crate) struct Peeked {
     tier: Tier,
     nominated: Vec<String>,
     variants: usize,
+}
+
+/// Everything that it costs, wherever its body is.
+fn bytes_of(response: &StoredResponse) -> usize {
+    let in_file = response.body.len() - response.body.heap_size() as u64;
+    response.cost().saturating_add(usize::try_from(in_file).unwrap_or(usize::MAX))
 }
 
 fn fits(filter: &Filter, listed: &Listed) -> bool {

@@ -136,6 +136,8 @@ pub enum Validity {
     Soft(Timestamp),
     /// To be validated.
     Validate,
+    /// Something that was invalidated may be lost: to be validated, and not to be used where that cannot be done.
+    Doubt,
     /// ABSENT.
     Hard,
 }

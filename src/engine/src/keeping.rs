@@ -37,6 +37,7 @@ impl Engine {
 
     fn keep_up_once(&self) -> Duration {
         if self.journal.role() == Role::Holder {
+            self.journal.notice_removal();
             if self.journal.is_behind() && self.journal.retry().is_ok() {
                 tracing::warn!("invalidations are kept on the disk again");
             }

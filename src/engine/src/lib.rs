@@ -259,6 +259,7 @@ impl Engine {
             Validity::Valid => Some(response.windows),
             Validity::Soft(at) => Some(response.windows.stale_from(at.min(now))),
             Validity::Validate => Some(response.windows.validated_from(now)),
+            Validity::Doubt => Some(response.windows.ended_at(now)),
             Validity::Hard => None,
         }
     }

@@ -211,7 +211,7 @@ impl Engine {
                 match self.journal.check_for(&visit.subject(&opened.tags), opened.began, arrived.epoch) {
                     Validity::Valid if !watcher.was_written_before(arrived.at) => {}
                     // Its fetch began before something that he must not see the far side of.
-                    Validity::Valid | Validity::Validate | Validity::Hard => {
+                    Validity::Valid | Validity::Validate | Validity::Doubt | Validity::Hard => {
                         self.flights.abandon(selected.hash, &watcher);
                         return None;
                     }

@@ -45,6 +45,12 @@ impl Windows {
         Windows { fresh_until: self.fresh_until.min(at), ..self }
     }
 
+    /// Good for nothing but validation from `at` on, also where the origin fails.
+    #[must_use]
+    pub fn ended_at(self, at: Timestamp) -> Self {
+        Windows { error_until: self.error_until.min(at), ..self.validated_from(at) }
+    }
+
     /// Everything earlier by `span`; what has no end has none.
     #[must_use]
     pub fn moved_back(self, span: Duration) -> Self {

@@ -13,12 +13,13 @@ pub struct Checked {
     swept: u64,
     /// The epoch of the last look into the records.
     epoch: AtomicU64,
-    /// The worst so far: [`VALID`], when it became stale in microseconds, [`VALIDATE`] or [`HARD`].
+    /// The worst so far: [`VALID`], when it became stale in microseconds, [`VALIDATE`], [`DOUBT`] or [`HARD`].
     worst: AtomicU64,
 }
 
 const VALID: u64 = u64::MAX;
-const VALIDATE: u64 = 1;
+const VALIDATE: u64 = 2;
+const DOUBT: u64 = 1;
 const HARD: u64 = 0;
 
 impl Checked {
@@ -67,6 +68,7 @@ impl Checked {
             VALID => Validity::Valid,
             HARD => Validity::Hard,
             VALIDATE => Validity::Validate,
+            DOUBT => Validity::Doubt,
             at => Validity::Soft(Timestamp::from_micros(at)),
         }
     }
@@ -77,6 +79,7 @@ impl Checked {
             Validity::Valid => VALID,
             Validity::Soft(at) => at.as_micros().clamp(VALIDATE + 1, VALID - 1),
             Validity::Validate => VALIDATE,
+            Validity::Doubt => DOUBT,
             Validity::Hard => HARD,
         };
         self.worst.fetch_min(worst, Ordering::AcqRel);

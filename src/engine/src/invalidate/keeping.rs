@@ -86,6 +86,13 @@ impl Journal {
         }
     }
 
+    /// Finds out whether somebody removed the journal: then it is behind.
+    pub fn notice_removal(&self) {
+        if let Keeping::Log(log) = &*self.keeping.lock() {
+            log.notice_removal();
+        }
+    }
+
     /// Writes what the disk refused before. Nothing to do is as good.
     ///
     /// # Errors

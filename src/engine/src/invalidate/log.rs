@@ -133,6 +133,16 @@ impl Log {
         self.commit.is_behind()
     }
 
+    /// Somebody removed the file, perhaps with everything else: what is written on would never be found again.
+    pub(super) fn notice_removal(&self) {
+        if let Err(error) = self.files.stat(Path::new(NAME))
+            && error.kind() == io::ErrorKind::NotFound
+            && !self.is_behind()
+        {
+            self.fall_behind(&error);
+        }
+    }
+
     fn fall_behind(&self, error: &io::Error) {
         self.commit.fall_behind(error);
     }

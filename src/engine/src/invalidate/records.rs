@@ -224,7 +224,7 @@ impl Records {
         }
         // By its beginning: that it was looked up since does not say that what was lost did not select it.
         if began < self.distrusted {
-            return Validity::Validate;
+            return Validity::Doubt;
         }
         if seen < self.folded.epoch {
             found.soft = Some(found.soft.map_or(self.folded, |s| s.newer(self.folded)));

@@ -28,7 +28,7 @@ mod writer;
 
 pub use files::{File, Files, Space, Stat, is_not_regular, not_regular};
 pub use format::Bad;
-pub use marker::{read_seed, write_seed};
+pub use marker::{MARKER, read_seed, write_seed};
 pub use packed::{Packing, unpack};
 pub use stream::BodyReader;
 pub use system::System;
@@ -39,6 +39,7 @@ use super::{Filed, KeyHash, KeyHasher, Slot, StoredResponse};
 use crate::clock::Clock;
 use health::Health;
 use index::Index;
+use lru::LruCache;
 use names::{Place, TMP, dir_of};
 use parking_lot::Mutex;
 use queue::{Full, Queue, Work};
@@ -47,6 +48,7 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -57,6 +59,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Look-ups that may wait for the disk at a time.
 const READERS: usize = 64;
+/// Of so many bodies that are not held in memory it is known that they are whole.
+const WHOLE: NonZeroUsize = NonZeroUsize::new(4096).expect("more than none");
 /// How long whoever leaves waits for what is still to be written.
 const LEAVING: Duration = Duration::from_secs(10);
 
@@ -102,6 +106,8 @@ pub struct Disk {
     still_good: OnceLock<StillGood>,
     /// Deployments that were removed, and of which nothing was stored since.
     gone: Mutex<HashSet<u64>>,
+    /// Bodies that were read to their end, and were what they should be.
+    whole: Mutex<LruCache<u64, ()>>,
     /// Whether all that lies there is in the index.
     indexed: AtomicBool,
     /// When the writer began what it is at, in microseconds; 0: it rests.
@@ -175,6 +181,7 @@ impl Disk {
             bodies: AtomicU64::new(0),
             still_good: OnceLock::new(),
             gone: Mutex::default(),
+            whole: Mutex::new(LruCache::new(WHOLE)),
             indexed: AtomicBool::new(false),
             writing_since: AtomicU64::new(0),
             threads: Mutex::default(),
@@ -293,7 +300,7 @@ impl Disk {
 
     /// Reads what was listed, if it is still there. For threads that may wait.
     pub(super) fn read_listed(&self, one: Listed) -> Option<Slot> {
-        if self.health.is_off() { None } else { self.find_at(one.0) }
+        if self.health.is_off() { None } else { self.head_at(one.0) }
     }
 
     pub fn usage(&self) -> DiskUsage {

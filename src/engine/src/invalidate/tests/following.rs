@@ -104,7 +104,7 @@ fn who_takes_over_a_journal_that_is_gone_trusts_nothing() {
     assert_eq!(follower.follow().unwrap().bad_frames, 0, "the file that is open can still be read");
     let (opened, _) = follower.take_over(now()).unwrap().unwrap();
     assert_eq!((opened.seed, opened.trust), (SEED, Trust::Lost));
-    assert_eq!(judge(&follower, "/p", &[], 2), Validity::Validate);
+    assert_eq!(judge(&follower, "/p", &[], 2), Validity::Doubt);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_follower_of_a_damaged_journal_trusts_nothing_until_the_next_epoch() {
     disk.open_to_write(Path::new("journal")).unwrap().write_at(b"?", from).unwrap();
     let followed = follower.follow().unwrap();
     assert_eq!((followed.bad_frames, followed.notes), (1, vec![("m".to_owned(), Vec::new())]));
-    assert_eq!(judge(&follower, "/p", &[], follower.epoch()), Validity::Validate);
+    assert_eq!(judge(&follower, "/p", &[], follower.epoch()), Validity::Doubt);
     holder.invalidate(&[one(Mode::Soft, tag("a"))], now()).unwrap();
     assert_eq!(follower.follow().unwrap().bad_frames, 0);
     assert_eq!(judge(&follower, "/p", &[], follower.epoch()), Validity::Valid);

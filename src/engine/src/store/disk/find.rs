@@ -32,6 +32,13 @@ enum Looked {
     Failed(io::Error),
 }
 
+/// Whether somebody asks for a page, or only wants to know of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Yes,
+    No,
+}
+
 impl Disk {
     /// What is stored at a key. `None`: nothing that could be had in time.
     pub(crate) async fn find(self: &Arc<Self>, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
@@ -49,7 +56,7 @@ impl Disk {
                 Some(looked) => looked,
                 None => self.in_time(place).await?,
             };
-            found = Some(self.judge(looked, place, |slot| slot.key() == key)?);
+            found = Some(self.judge(looked, place, Use::Yes, |slot| slot.key() == key)?);
             if self.queue.changes(hash) == changes {
                 break;
             }
@@ -65,13 +72,13 @@ impl Disk {
         }
         let place = Place { dir: dir_of(self.settings.seed, primary, false)?, hash };
         let looked = if self.health.is_off() { None } else { self.in_time(place).await };
-        self.judge(looked?, place, |slot| self.place_of(slot) == Some(place))
+        self.judge(looked?, place, Use::Yes, |slot| self.place_of(slot) == Some(place))
     }
 
-    /// What is at a place, whatever its key. For threads that may wait.
-    pub(super) fn find_at(&self, place: Place) -> Option<Slot> {
-        let looked = self.look(place);
-        self.judge(looked, place, |slot| self.place_of(slot) == Some(place))
+    /// What is at a place, whatever its key, its body left in its file. Not a use. For threads that may wait.
+    pub(super) fn head_at(&self, place: Place) -> Option<Slot> {
+        let looked = self.read_file(&place.path(), 0).unwrap_or_else(Looked::Failed);
+        self.judge(looked, place, Use::No, |slot| self.place_of(slot) == Some(place))
     }
 
     /// Without waiting; `None`: it would have to.
@@ -163,13 +170,13 @@ impl Disk {
     }
 
     /// What a look came to, for whoever asked; counts what went wrong.
-    fn judge(&self, looked: Looked, place: Place, suits: impl Fn(&Slot) -> bool) -> Option<Slot> {
+    fn judge(&self, looked: Looked, place: Place, asked: Use, suits: impl Fn(&Slot) -> bool) -> Option<Slot> {
         match looked {
             Looked::Found { slot, length } if suits(&slot) => {
                 self.health.worked();
                 let now = self.clock.now();
                 let one = Indexed { place, occupied: length.next_multiple_of(4096), used: now };
-                if !self.index.seen(&one) {
+                if asked == Use::Yes && !self.index.seen(&one) {
                     // Another process stored it, or it was not come to yet.
                     self.index.put_new(&one);
                 }

@@ -13,7 +13,8 @@ use std::io;
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
-const NAME: &str = "store";
+/// Its name.
+pub const MARKER: &str = "store";
 const BESIDE: &str = "store.new";
 const MAGIC: &[u8; 8] = b"LARDERS\n";
 const VERSION: u16 = 1;
@@ -25,7 +26,7 @@ const LENGTH: usize = 26;
 /// The disk's, other than that the file is not there.
 pub fn read_seed(files: &dyn Files) -> io::Result<Option<u64>> {
     let mut bytes = [0; LENGTH];
-    let file = match files.open(Path::new(NAME)) {
+    let file = match files.open(Path::new(MARKER)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -44,7 +45,7 @@ pub fn write_seed(files: &dyn Files, seed: u64) -> io::Result<()> {
     let file = files.create(Path::new(BESIDE))?;
     file.write_at(&marker(seed), 0)?;
     file.sync()?;
-    files.rename(Path::new(BESIDE), Path::new(NAME))?;
+    files.rename(Path::new(BESIDE), Path::new(MARKER))?;
     files.sync_dir(Path::new(""))
 }
 

@@ -70,7 +70,7 @@ impl Disk {
             None if self.health.is_off() => return None,
             None => {}
         }
-        self.find_at(self.place(hash, key, variant)?).filter(|slot| slot.key() == key)
+        self.head_at(self.place(hash, key, variant)?).filter(|slot| slot.key() == key)
     }
 
     /// Whether there is room for many more pages that are to be written.

@@ -35,13 +35,16 @@ impl Disk {
         let opened = tokio::task::spawn_blocking(move || {
             let file = disk.files.open(&place.path());
             let opened = file.and_then(|file| preamble_of(&*file).map(|preamble| (file, preamble)));
+            let whole = disk.was_whole(place, &body);
             drop(permit);
-            opened
+            opened.and_then(|opened| if whole { Ok(opened) } else { Err(damaged()) })
         });
-        let (file, preamble) = match timeout(DEADLINE, opened).await.ok()?.ok()? {
+        let (file, preamble) = match timeout(DEADLINE * 10, opened).await.ok()?.ok()? {
             Ok((file, preamble)) => (file, preamble?),
             Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
+                if is_damage(&error) {
+                    self.is_bad(place, Bad::Damaged);
+                } else if error.kind() != io::ErrorKind::NotFound {
                     self.health.failed("read", &error);
                 }
                 return None;
@@ -52,6 +55,18 @@ impl Disk {
         let reader =
             || BodyReader { file: file.into(), disk: self.clone(), place, body, from, at: 0, end: body.length };
         same.then(reader)
+    }
+
+    /// Whether a body was whole when it was first asked for: that is found out once, before anybody gets its beginning.
+    fn was_whole(&self, place: Place, body: &Filed) -> bool {
+        if self.whole.lock().get(&body.id).is_some() {
+            return true;
+        }
+        let whole = self.is_whole(place, body);
+        if whole {
+            self.whole.lock().put(body.id, ());
+        }
+        whole
     }
 
     /// Whether a body that stays in its file is what it should be; `true` where that cannot be told. For threads that may

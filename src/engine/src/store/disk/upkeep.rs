@@ -57,6 +57,9 @@ impl Disk {
 
     fn try_everything(&self) -> io::Result<()> {
         self.files.reopen()?;
+        if super::read_seed(&*self.files)?.is_none() {
+            super::write_seed(&*self.files, self.settings.seed)?;
+        }
         self.files.make_dir(Path::new(super::names::PAGES))?;
         self.files.make_dir(Path::new(TMP))?;
         let own = Path::new(TMP).join(&self.process);

@@ -39,7 +39,7 @@ impl Disk {
         if history <= 1 && !self.index.has_beside(place.hash) {
             return;
         }
-        let Some(old) = self.find_at(place) else { return };
+        let Some(old) = self.head_at(place) else { return };
         if !self.may_stay(&old) {
             // Invalidated hard: then what came before it is not asked for either.
             return self.forget_versions(place.hash);
