@@ -124,6 +124,9 @@ def stuck(report):
                 one.larder.start()
 
 
+FIND_OUT = 2            # workers of this Larder
+
+
 def one_stuck(report, one, regular, cold, call, delay):
     how, log = f"delay_enter={delay or 1}", one.folder / "strace"
     with regular.about():
@@ -134,7 +137,9 @@ def one_stuck(report, one, regular, cold, call, delay):
                 time.sleep(report.given.seconds + 1)
                 times = list(regular.times)
     one.still_alive(f"{call} takes {delay} us")
-    worst, note = max(times, default=float("inf")), ""
+    # One hit per worker may find out that a call that was not to wait does wait: strace makes it.
+    times.sort()
+    worst, note = times[-1 - FIND_OUT] if len(times) > FIND_OUT else float("inf"), ""
     if not injection.struck():
         note = "never called"
     elif injection.only_where_none_waits():

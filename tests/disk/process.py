@@ -121,6 +121,9 @@ class Larder:
             connection.close()
         if answer.status != 200 or not isinstance(json.loads(body).get("epoch"), int):
             raise Refused(f"{answer.status} {body[:300]!r}")
+        # It counts, and says itself that it would not survive: the disk refuses it.
+        if json.loads(body).get("durable") is False:
+            raise Refused("not durable")
 
     def metric(self, name, **labels):
         """The sum of a metric over those of its series that have these labels, or None where there is none."""
