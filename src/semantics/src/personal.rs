@@ -68,7 +68,7 @@ pub fn is_visitors_own(name: &str) -> bool {
 
 /// Fields that say how the message travels, not who asks.
 fn is_connection_level(name: &str) -> bool {
-    const LEVEL: [&str; 17] = [
+    const LEVEL: [&str; 18] = [
         "host",
         "connection",
         "keep-alive",
@@ -86,6 +86,8 @@ fn is_connection_level(name: &str) -> bool {
         "date",
         "upgrade",
         "x-purpose",
+        // What Next.js' router says of the build that it is of; nobody reads it.
+        "x-deployment-id",
     ];
     LEVEL.iter().any(|l| l.eq_ignore_ascii_case(name)) || has_prefix(name, "if-")
 }

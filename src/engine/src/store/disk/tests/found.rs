@@ -271,3 +271,25 @@ fn what_is_removed_while_it_gets_its_place_does_not_come_back_into_memory() {
     assert!(life.memory.peek(key.hash(), &key.bytes).is_none());
     assert!(life.find(&key, &runtime()).is_none());
 }
+
+#[test]
+fn after_the_clock_was_set_back_by_a_day_a_page_is_stale_and_no_younger_for_it() {
+    const A_DAY: u64 = 86_400;
+    let files = Faulty::new();
+    let key = page("one", "/", 1);
+    let mut life = begin(&files);
+    life.clock.advance(Duration::from_secs(2 * A_DAY));
+    // Stored when the clock was a day ahead.
+    let ahead = small(&key, 100_000_000 + A_DAY);
+    life.put(ahead.clone());
+    assert!(life.settle());
+    let after = begin(&files.kill());
+    let (now, Slot::Response(stored)) = (after.clock.now(), ahead) else { panic!("a response") };
+    assert_eq!(stored.windows.generated.since(now), Duration::from_secs(A_DAY));
+    let Some(Slot::Response(found)) = after.find(&key, &runtime()) else { panic!("it is there") };
+    assert_eq!(found.windows.generated, now);
+    assert!(found.windows.fresh_until <= now, "it is not fresh for another day");
+    assert!(found.fetched_at <= now, "what is fetched now is newer");
+    let left = |windows: &semantics::Windows| windows.error_until.since(windows.generated);
+    assert_eq!(left(&found.windows), left(&stored.windows));
+}
