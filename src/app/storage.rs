@@ -18,6 +18,8 @@ const OWN: &str = "larder-1";
 
 const JOURNAL: &str = "journal";
 const LOCK: &str = "lock";
+/// How long another process may take to write its journal.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What engines are made on.
 pub(super) struct Storage {
@@ -73,10 +75,16 @@ fn journal(files: &Arc<dyn Files>, clock: &Clock, fresh: u64) -> io::Result<(Jou
     // Pages without their journal: nobody knows what of them was invalidated.
     let trust = if marked.is_some() && missing { Trust::Lost } else { Trust::Kept };
     let options = Options { seed: marked.unwrap_or(fresh), trust, least: 0 };
+    let began = clock.now();
     let (journal, opened) = loop {
         match Journal::open(files.clone(), &options, clock.now()) {
             // Another process is about to write it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(Duration::from_millis(20)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && clock.now().since(began) < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(io::Error::other("another process uses it, and cannot write its journal of invalidations"));
+            }
             opened => break opened?,
         }
     };

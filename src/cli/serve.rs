@@ -6,15 +6,24 @@ use crate::config::{Config, LogFormat, Logging};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+
+/// How long what still runs may take to end when everything else has ended.
+const LEAVING: Duration = Duration::from_secs(1);
 
 pub(super) fn run(config: Config, file: Option<&Path>) -> ExitCode {
     let _log = log_to_stderr(&config.logging);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(config.threads).enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(serve(config, file)),
+        Ok(runtime) => {
+            let code = runtime.block_on(serve(config, file));
+            // A disk that does not answer keeps nobody from leaving.
+            runtime.shutdown_timeout(LEAVING);
+            code
+        }
         Err(error) => cannot_run(&error),
     }
 }

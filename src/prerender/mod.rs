@@ -138,6 +138,7 @@ impl Prerender {
         let mut running = self.plans.lock();
         let mut before = std::mem::take(&mut *running);
         for plan in plans {
+            self.shop.current.load().may_be_shared(&plan.route);
             let entry = match before.remove(&plan.route) {
                 Some(kept) if kept.0 == plan => kept,
                 replaced => {
@@ -287,8 +288,9 @@ impl Shop {
                 reached = listing.reached;
             } else if plan.closed {
                 let site = self.current.load_full();
-                site.engine.save(saved_as(plan), listing.listed.to_bytes()).await;
+                let bytes = listing.listed.to_bytes();
                 site.lists.put(&plan.route, listing.listed, began);
+                site.engine.save(saved_as(plan), bytes).await;
             }
             // A closed route needs its list whether or not its pages are generated now.
             let wanted = match run.occasion {

@@ -189,6 +189,13 @@ impl Site {
         self.engine.invalidate(&all)
     }
 
+    /// Pages of this route may be stored for every host since before a restart.
+    pub fn may_be_shared(&self, route: &Arc<str>) {
+        if self.engine.outlives_restarts() {
+            self.shared.note(route);
+        }
+    }
+
     /// Whether visitors ask for this host, without `hosts`.
     pub fn is_known(&self, host: &str) -> bool {
         self.known_hosts.has(host)

@@ -33,6 +33,8 @@ pub(crate) struct Deployments {
     order: Mutex<Order>,
     keep: AtomicUsize,
     bridge: AtomicBool,
+    /// What the configuration said last.
+    settings: Mutex<Option<DeploymentSettings>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,12 +74,21 @@ impl Engine {
         let deployments = &self.deployments;
         deployments.keep.store(settings.keep.max(1), Ordering::Relaxed);
         deployments.bridge.store(settings.bridge, Ordering::Relaxed);
+        *deployments.settings.lock() = Some(settings.clone());
         self.switch(|order| {
             if order.configured != settings.id || order.ids.is_empty() {
                 order.configured.clone_from(&settings.id);
                 order.activate(&settings.id);
             }
         })
+    }
+
+    /// The process that held the journal has left: what is configured here counts now.
+    pub(crate) fn configure_again(self: &Arc<Self>) {
+        let settings = self.deployments.settings.lock().clone();
+        if let Some(Err(error)) = settings.map(|settings| self.configure(&settings)) {
+            tracing::warn!(%error, "`deployment.id` does not count");
+        }
     }
 
     /// Serves the pages of this deployment from now on. Those of others stay stored, as long as there is room and they are
@@ -136,6 +147,10 @@ impl Engine {
     /// The deployment whose pages are served.
     pub fn deployment(&self) -> Arc<String> {
         self.deployment.load_full()
+    }
+
+    fn keeps(&self, id: &str) -> bool {
+        self.deployments.order.lock().ids.iter().any(|kept| kept == id)
     }
 
     /// The one that was served before it.
@@ -229,6 +244,9 @@ async fn forget(engine: Arc<Engine>, gone: Vec<String>) {
         let mut part = 0;
         while let Some(held) = engine.store.held(part) {
             for (hash, response) in held {
+                if engine.keeps(&id) {
+                    return;
+                }
                 if deployment_of(&response).is_some_and(|of| *of == *id) {
                     engine.store.remove_response(hash, &response);
                 }
@@ -236,7 +254,9 @@ async fn forget(engine: Arc<Engine>, gone: Vec<String>) {
             part += 1;
             tokio::task::yield_now().await;
         }
-        engine.store.remove_deployment(id).await;
+        if !engine.keeps(&id) {
+            engine.store.remove_deployment(id).await;
+        }
     }
 }
 

@@ -19,7 +19,6 @@ impl Engine {
     /// The system has no threads left.
     pub fn start_storing(self: &Arc<Self>) -> std::io::Result<()> {
         let Some(disk) = self.store.disk() else { return Ok(()) };
-        disk.swept(self.journal.swept_epoch());
         let journal = self.journal.clone();
         let hard = crate::invalidate::Validity::Hard;
         disk.start(Box::new(move |response| journal.check(&response.checked, || response.subject()) != hard))?;
@@ -35,7 +34,7 @@ impl Engine {
         }
     }
 
-    fn keep_up_once(&self) -> Duration {
+    fn keep_up_once(self: &Arc<Self>) -> Duration {
         if self.journal.role() == Role::Holder {
             self.journal.notice_removal();
             if self.journal.is_behind() && self.journal.retry().is_ok() {
@@ -45,6 +44,7 @@ impl Engine {
         }
         match self.journal.follow() {
             Ok(followed) => {
+                self.store.swept(self.journal.swept_epoch());
                 if !followed.notes.is_empty() {
                     self.follow_deployments();
                 }
@@ -57,8 +57,10 @@ impl Engine {
         match self.journal.take_over(self.clock.now()) {
             Ok(Some((opened, followed))) => {
                 tracing::info!("the other process has left: this one holds the journal of the store now");
+                self.store.swept(self.journal.swept_epoch());
                 self.count_bad_frames(opened.bad_frames + followed.bad_frames);
                 self.follow_deployments();
+                self.configure_again();
             }
             Ok(None) => {}
             Err(error) => self.store.count_error("journal", &error),

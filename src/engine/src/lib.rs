@@ -170,6 +170,7 @@ impl Engine {
             }
         });
         let origins = origins.collect();
+        settings.store.swept(settings.journal.swept_epoch());
         Arc::new(Engine {
             clock,
             metrics,

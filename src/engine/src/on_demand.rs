@@ -242,8 +242,10 @@ async fn sweep(engine: Arc<Engine>) {
     engine.store.sweep_versions().await;
     // The records are forgotten only when what they select is gone from the disk, whatever happens next.
     if engine.store.settle().await {
-        engine.journal.swept(epoch);
+        // In this order: whoever reads a page meanwhile finds it judged.
         engine.store.swept(epoch);
+        let journal = engine.journal.clone();
+        let _ = tokio::task::spawn_blocking(move || journal.swept(epoch)).await;
     }
     engine.sweeping.store(false, Ordering::Release);
 }

@@ -1,5 +1,6 @@
 //! What is on the disk alone comes back into memory when somebody asks for it.
 
+use crate::guard::Known;
 use crate::store::{BodyReader, Slot, StoredResponse};
 use crate::{Engine, Visit};
 use std::sync::Arc;
@@ -12,8 +13,8 @@ impl Engine {
             return false;
         }
         let now = self.clock.now();
-        // Of a key that is known to have nothing stored there is nothing on the disk either.
-        if self.verdicts.get(visit.hash, now).is_some() {
+        // Of a key of which nothing may be stored there is nothing on the disk either.
+        if matches!(self.verdicts.get(visit.hash, now), Some(Known::NotStorable { .. })) {
             return false;
         }
         let there = self.store.peek(visit.hash, visit.key);
@@ -47,6 +48,11 @@ impl Engine {
             self.store.forget(self.hasher.hash(&response.key), response);
         }
         reader
+    }
+
+    /// Whether what is stored is there after a restart.
+    pub fn outlives_restarts(&self) -> bool {
+        self.store.disk().is_some()
     }
 
     /// Keeps something that is to be found again after a restart, where there is a disk.

@@ -162,8 +162,11 @@ impl Engine {
 
     /// Whether what stands there is pinned, and so is not to be replaced by a fill.
     pub(crate) fn is_pinned(&self, hash: KeyHash) -> bool {
-        let pinned = self.store.peek_response(hash).filter(|there| there.pinned);
-        pinned.is_some_and(|there| self.validity(&there, self.clock.now()) != Validity::Hard)
+        match self.store.peek_response(hash) {
+            Some(there) => there.pinned && self.validity(&there, self.clock.now()) != Validity::Hard,
+            // It may have lost its place in memory, and the disk may not have answered in time.
+            None => self.store.is_pinned_below(hash),
+        }
     }
 }
 

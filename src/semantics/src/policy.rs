@@ -155,9 +155,9 @@ pub struct Policy {
     /// Pages that somebody keeps asking for are regenerated before their window ends.
     pub refresh_ahead: bool,
     /// Store a page only from so many requests for it within 10 minutes on; at least 1.
+    pub admit_after: u32,
     /// Good versions of a page that are kept, the one that is served among them.
     pub history: u16,
-    pub admit_after: u32,
     /// So many renders a minute; further pages that are not stored are refused. `None`: any number.
     pub renders_per_minute: Option<u32>,
     /// Cache-Control towards the browser; `None` leaves the origin's.

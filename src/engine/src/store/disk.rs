@@ -50,7 +50,7 @@ use std::fmt::Debug;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -100,8 +100,9 @@ pub struct Disk {
     readers: Arc<Semaphore>,
     /// Up to this epoch everything on the disk was judged against hard invalidations.
     swept: AtomicU64,
-    /// Whether reading "at once" was seen to wait.
+    /// Whether reading "at once" was seen to wait, and how often in a row.
     waits: AtomicBool,
+    waited: AtomicU32,
     bodies: AtomicU64,
     still_good: OnceLock<StillGood>,
     /// Deployments that were removed, and of which nothing was stored since.
@@ -178,6 +179,7 @@ impl Disk {
             readers: Arc::new(Semaphore::new(READERS)),
             swept: AtomicU64::new(0),
             waits: AtomicBool::new(false),
+            waited: AtomicU32::new(0),
             bodies: AtomicU64::new(0),
             still_good: OnceLock::new(),
             gone: Mutex::default(),
@@ -211,7 +213,6 @@ impl Disk {
     fn write_on(&self) {
         let mut writer = Writer::default();
         loop {
-            self.writing_since.store(self.clock.now().as_micros(), Ordering::Relaxed);
             let busy = writer.step(self);
             self.writing_since.store(0, Ordering::Relaxed);
             if !busy && self.queue.is_stopped() {
@@ -232,9 +233,10 @@ impl Disk {
         } else if !self.health.is_off() {
             self.threads.lock().drain(..).for_each(|thread| drop(thread.join()));
             self.write_snapshot();
+            // A disk that does not answer is asked for nothing more.
+            let own = Path::new(TMP).join(&self.process);
+            let _ = self.files.remove(&own.join(scan::LOCK)).and_then(|()| self.files.remove(&own));
         }
-        let own = Path::new(TMP).join(&self.process);
-        let _ = self.files.remove(&own.join(scan::LOCK)).and_then(|()| self.files.remove(&own));
     }
 
     pub fn settings(&self) -> &DiskSettings {
@@ -252,7 +254,9 @@ impl Disk {
         if let Err(Full) = self.queue.push(place, Work::Keep(slot.clone())) {
             self.health.count("queue-full", &"not stored: the disk does not keep up with what is stored");
             // A newer version was seen than the one that lies there.
-            let _ = self.queue.push(place, Work::Remove);
+            if self.index.has(hash) {
+                let _ = self.queue.push(place, Work::Remove);
+            }
             return false;
         }
         true

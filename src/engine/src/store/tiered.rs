@@ -309,6 +309,11 @@ impl Store {
         tokio::task::spawn_blocking(move || disk.saved(&name)).await.ok()?
     }
 
+    /// Whether what lies on the disk there is pinned.
+    pub fn is_pinned_below(&self, hash: KeyHash) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.is_pinned_at(hash))
+    }
+
     /// Counts something that went wrong on the disk and was not the store's own doing.
     pub fn count_error(&self, operation: &'static str, error: &dyn std::fmt::Display) {
         if let Some(disk) = &self.disk {

@@ -20,6 +20,8 @@ use tokio::time::timeout;
 const AT_ONCE: usize = 128 << 10;
 /// What cannot be waited for comes back within this, or did wait after all.
 const AT_ONCE_WITHIN: Duration = Duration::from_millis(20);
+/// So often in a row it may wait all the same.
+const WAITED_AT_MOST: u32 = 3;
 /// So often at most: what is stored near a hash only looks as if it were stored there.
 const LOOKS: usize = 4;
 /// How long a look-up may take.
@@ -89,9 +91,10 @@ impl Disk {
         let began = self.clock.now();
         let read = self.files.read_at_once(&place.path(), AT_ONCE);
         let now = self.clock.now();
-        if now.since(began) > AT_ONCE_WITHIN && matches!(&read, Err(error) if error.kind() != io::ErrorKind::WouldBlock)
-        {
-            // A file system that cannot be taken at its word.
+        // Once may be chance. A file system that waits again and again cannot be taken at its word.
+        if now.since(began) <= AT_ONCE_WITHIN {
+            self.waited.store(0, Ordering::Relaxed);
+        } else if self.waited.fetch_add(1, Ordering::Relaxed) + 1 >= WAITED_AT_MOST {
             self.waits.store(true, Ordering::Relaxed);
         }
         match read {
@@ -110,10 +113,14 @@ impl Disk {
 
     /// With a thread that waits, if one is free, and no longer than the deadline.
     async fn in_time(self: &Arc<Self>, place: Place) -> Option<Looked> {
-        let Ok(permit) = self.readers.clone().try_acquire_owned() else {
+        let Ok(Ok(permit)) = timeout(DEADLINE, self.readers.clone().acquire_owned()).await else {
             self.health.count("busy", &"not read: so many look-ups wait for the disk already");
             return None;
         };
+        // It may have gone off while this one waited.
+        if self.health.is_off() {
+            return None;
+        }
         let disk = self.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let looked = disk.look(place);

@@ -139,7 +139,7 @@ impl Index {
         self.beside.lock().keys().copied().collect()
     }
 
-    fn is_pinned(&self, hash: KeyHash) -> bool {
+    pub(super) fn is_pinned(&self, hash: KeyHash) -> bool {
         self.beside.lock().get(&hash).is_some_and(|beside| beside.pinned)
     }
 

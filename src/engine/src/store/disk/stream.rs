@@ -30,7 +30,10 @@ pub struct BodyReader {
 impl Disk {
     /// Opens the body of what is stored at a place; `None`: it is not there any more.
     pub(super) async fn open_body(self: &Arc<Self>, dir: u64, hash: KeyHash, body: Filed) -> Option<BodyReader> {
-        let permit = self.readers.clone().try_acquire_owned().ok()?;
+        if self.health.is_off() {
+            return None;
+        }
+        let permit = timeout(DEADLINE, self.readers.clone().acquire_owned()).await.ok()?.ok()?;
         let (disk, place) = (self.clone(), Place { dir, hash });
         let opened = tokio::task::spawn_blocking(move || {
             let file = disk.files.open(&place.path());

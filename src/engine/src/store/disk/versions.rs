@@ -4,6 +4,7 @@
 use super::Disk;
 use super::find::preamble_of;
 use super::names::{Place, number};
+use super::queue::Pending;
 use crate::store::{KeyHash, Slot, StoredResponse};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -145,6 +146,11 @@ impl Disk {
     fn lies_somewhere(&self, hash: KeyHash) -> bool {
         let places = self.index.by_dir().into_iter().map(|(dir, _)| Place { dir, hash });
         places.into_iter().any(|place| self.files.stat(&place.path()).is_ok())
+    }
+
+    /// Whether what lies there is pinned, and is not to go.
+    pub fn is_pinned_at(&self, hash: KeyHash) -> bool {
+        self.index.is_pinned(hash) && !matches!(self.queue.pending(hash), Some(Pending::Gone))
     }
 
     fn is_pinned(&self, place: Place) -> bool {

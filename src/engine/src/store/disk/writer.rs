@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Jobs that are taken at a time.
@@ -73,6 +74,7 @@ impl Writer {
         }
         let patience = if self.beside.is_empty() { due } else { due / 8 };
         let jobs = disk.queue.take(BATCH, patience);
+        disk.writing_since.store(disk.clock.now().as_micros(), Ordering::Relaxed);
         let worked = !jobs.is_empty();
         for job in jobs {
             self.carry_out(disk, job);
