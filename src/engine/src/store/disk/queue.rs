@@ -175,6 +175,20 @@ impl Queue {
         again
     }
 
+    /// In the place of a job that failed what lies there is removed, unless something newer is to happen there.
+    pub(super) fn remove_instead(&self, place: Place, number: u64) {
+        let mut waiting = self.waiting.lock();
+        if waiting.jobs.get(&place.hash).is_none_or(|job| job.number != number) {
+            return;
+        }
+        self.changes[shard_of(place.hash)].fetch_add(1, Ordering::AcqRel);
+        waiting.take_out(place.hash);
+        waiting.numbers += 1;
+        let job = Job { place, work: Work::Remove, number: waiting.numbers, tries: 0 };
+        waiting.order.push_back((place.hash, job.number));
+        waiting.jobs.insert(place.hash, job);
+    }
+
     /// Lets some time pass while nothing can be done; less if everything is to end.
     pub(super) fn rest(&self, pause: Duration) {
         let mut waiting = self.waiting.lock();

@@ -101,13 +101,14 @@ impl Writer {
                 if let Err((operation, error)) = self.write(disk, job.place, job.number, &slot) {
                     if operation == BODY_GONE {
                         disk.health.count(operation, &error);
-                    } else {
-                        disk.health.failed(operation, &error);
+                        // What was evicted must not come back with an older head than was seen since, if the power goes.
+                        return disk.queue.remove_instead(job.place, job.number);
                     }
+                    disk.health.failed(operation, &error);
                     if is_full(&error) && operation != "min-free" {
                         disk.evict_for_room();
                     }
-                    let again = operation != BODY_GONE && !is_full(&error);
+                    let again = !is_full(&error);
                     disk.not_written(job.place, job.number, &slot, again);
                 }
             }
@@ -372,10 +373,12 @@ impl Disk {
         if again && self.queue.again(place.hash, number) {
             return;
         }
-        if self.index.has(place.hash) && self.queue.is_newest(place.hash, number) {
-            self.unlink(place);
+        if self.index.has(place.hash) {
+            // Done when that is durable.
+            self.queue.remove_instead(place, number);
+        } else {
+            self.queue.done(std::iter::once((place.hash, number)));
         }
-        self.queue.done(std::iter::once((place.hash, number)));
         if let Slot::Response(response) = slot
             && response.body.heap_size() > self.memory.settings().max_object
         {
