@@ -67,7 +67,8 @@ pub(super) struct Writer {
 impl Writer {
     /// Takes some jobs, and does what is due. Says whether there was anything to do.
     pub(super) fn step(&mut self, disk: &Disk) -> bool {
-        let due = disk.settings.sync / 2;
+        // The sync itself takes its time, too.
+        let due = disk.settings.sync / 4;
         if disk.health.is_off() {
             // What waits is found meanwhile, and is written when the disk works again.
             return false;
