@@ -24,7 +24,7 @@ demo: setup
 	cargo build --release --bin larder
 	$(RELEASE) demo --port $(PORT)
 
-# Formatting, lints, every fast test, and real Next.js and Nuxt apps. About 12 minutes from nothing on two cores.
+# Formatting, lints, every fast test, and real Next.js and Nuxt apps. About 17 minutes on two cores, once built.
 test: setup-test check
 	cargo test --workspace
 	cargo build --bin larder
@@ -39,7 +39,7 @@ check: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# Seeds, properties, kills and fuzzed bytes; then floods, faults and memory on the release binary. About 20 minutes.
+# Seeds, properties, kills and fuzzed bytes; then floods, faults, memory and more kills on the release binary.
 test-long: setup-long
 	LARDER_SEEDS=10000 cargo test --workspace --test simulation
 	PROPTEST_CASES=20000 cargo test --workspace --test cache_control --test targeted --test injective_keys --test never_fresher
