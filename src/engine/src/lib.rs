@@ -11,6 +11,7 @@ mod admission;
 mod ahead;
 mod canonical;
 pub mod clock;
+mod codec;
 mod deployments;
 pub mod failed;
 mod fill;

@@ -1,7 +1,7 @@
 //! What happens to a journal, as it is written down: see [`super::log`] for where.
 
 use super::Invalidation;
-use super::codec::{Reader, Write};
+use super::codec::{ReadMore, Reader, Write, WriteMore};
 use semantics::Timestamp;
 use std::borrow::Cow;
 

@@ -19,11 +19,10 @@
 //! was cut off, lengthened, flipped, mixed with another or written by somebody else is no stored response. The checksums find
 //! damage, not malice: nobody but Larder may write in its directory.
 
-mod codec;
 mod head;
 
+use crate::codec::Reader;
 use crate::store::{Body, Slot};
-use codec::Reader;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Of everything here. Files of a later version are left alone.

@@ -1,7 +1,7 @@
 //! The head of a file: what is known of a stored response beside its body, in this order.
 
 use super::Preamble;
-use super::codec::{Reader, Write};
+use crate::codec::{Reader, Write};
 use crate::invalidate::{Checked, Tags};
 use crate::store::{Body, Filed, Head, Regeneration, Slot, StoredResponse, VarySpec, Written};
 use bytes::Bytes;
@@ -64,9 +64,7 @@ pub(super) fn read_response(head: &[u8], preamble: &Preamble, swept: u64) -> Opt
         variant.push((name, there.then(|| value.to_vec())));
     }
     let digest = reader.u128()?;
-    if !reader.is_empty() {
-        return None;
-    }
+    reader.end()?;
     Some(Slot::Response(Arc::new(StoredResponse {
         key,
         head,
@@ -104,5 +102,6 @@ pub(super) fn read_varies(head: &[u8]) -> Option<Slot> {
     let names = (0..reader.count()?).map(|_| reader.text().map(str::to_owned)).collect::<Option<Vec<_>>>()?;
     let variants = (0..reader.count()?).map(|_| reader.u128()).collect::<Option<_>>()?;
     let spec = VarySpec { key, names, variants: Mutex::new(variants), began, written, known: AtomicBool::new(false) };
-    reader.is_empty().then(|| Slot::Varies(Arc::new(spec)))
+    reader.end()?;
+    Some(Slot::Varies(Arc::new(spec)))
 }

@@ -1,10 +1,11 @@
-//! Numbers and byte strings, one after the other: strings have their length before them.
+//! Numbers and byte strings, one after the other, little endian: strings have their length before them.
 
-pub(super) trait Write {
+pub(crate) trait Write {
     fn u16(&mut self, n: u16);
     fn u32(&mut self, n: u32);
     fn u64(&mut self, n: u64);
     fn u128(&mut self, n: u128);
+    fn count(&mut self, n: usize);
     fn bytes(&mut self, bytes: &[u8]);
 }
 
@@ -25,21 +26,25 @@ impl Write for Vec<u8> {
         self.extend_from_slice(&n.to_le_bytes());
     }
 
+    fn count(&mut self, n: usize) {
+        // Nothing here is so many: what it belongs to would not fit in a frame or a head either, and is refused there.
+        self.u32(u32::try_from(n).unwrap_or(u32::MAX));
+    }
+
     fn bytes(&mut self, bytes: &[u8]) {
-        // Nothing that is stored is so long: a head ends far before.
-        self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        self.count(bytes.len());
         self.extend_from_slice(bytes);
     }
 }
 
 /// Every method is `None` where the bytes end too early.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Reader { rest: bytes }
     }
 
@@ -49,44 +54,45 @@ impl<'a> Reader<'a> {
         Some(*first)
     }
 
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
         self.take::<1>().map(|[byte]| byte)
     }
 
-    pub(super) fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         self.take().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.take().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.take().map(u64::from_le_bytes)
     }
 
-    pub(super) fn u128(&mut self) -> Option<u128> {
+    pub(crate) fn u128(&mut self) -> Option<u128> {
         self.take().map(u128::from_le_bytes)
     }
 
-    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.u32()? as usize;
         let (bytes, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
         Some(bytes)
     }
 
-    pub(super) fn text(&mut self) -> Option<&'a str> {
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
     /// So many things of at least one byte each can still come.
-    pub(super) fn count(&mut self) -> Option<usize> {
+    pub(crate) fn count(&mut self) -> Option<usize> {
         let count = self.u32()? as usize;
         (count <= self.rest.len()).then_some(count)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+    /// All of it was read.
+    pub(crate) fn end(&self) -> Option<()> {
+        self.rest.is_empty().then_some(())
     }
 }
