@@ -14,6 +14,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import signal
 import socket
 import statistics
@@ -33,9 +34,11 @@ INDEX_LIMIT = 300.0         # seconds until it is complete
 STOP_LIMIT = 60.0
 SAMPLE = 500                # pages asked for after a restart: they have to be hits
 LARGER = 4                  # the working set, of the memory tier
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 NGINX = {                   # a page takes about 128 bytes of the zone
     "nginx, open_file_cache off": {"open_files": "off"},
-    "nginx, open_file_cache": {"open_files": "max=1000000 inactive=1h"},
+    # Beyond what the process may open it answers 500.
+    "nginx, open_file_cache": {"open_files": f"max={min(1_000_000, FILES - 4096)} inactive=1h"},
 }
 ORIGIN = """
 daemon off;

@@ -3,7 +3,7 @@
 use super::CannotRun;
 use crate::config::{Config, Disk};
 use engine::Clock;
-use engine::invalidate::{Found, Journal, Opened, Options, Trust, Volatile};
+use engine::invalidate::{Found, Journal, Opened, Options, Trust};
 use engine::store::disk::{self, DiskSettings, Files, System};
 use engine::store::{self, Memory, Store};
 use std::io;
@@ -35,7 +35,7 @@ pub(super) struct Storage {
 pub(super) fn open(config: &Config, clock: &Clock, seed: u64, process: u64) -> Result<Storage, CannotRun> {
     let memory = Arc::new(Memory::new(config.store));
     let Some(disk) = &config.disk else {
-        let journal = Journal::new(seed, Box::new(Volatile));
+        let journal = Journal::new(seed);
         return Ok(Storage { store: Store::new(memory, None), journal, bad_frames: 0, seed });
     };
     let unusable = |error: io::Error| cannot_use(&disk.path, &error);

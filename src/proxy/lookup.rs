@@ -70,11 +70,11 @@ impl Site {
         Ok(then(&self.look_up(&host, asked).visit()))
     }
 
-    /// Brings what is stored for this request's URL into memory.
-    pub(super) async fn recall_all(&self, asked: &Asked<'_>) {
+    /// Brings what is stored for this request into memory.
+    pub(super) async fn recall(&self, asked: &Asked<'_>) {
         let Some(host) = self.host_of(asked) else { return };
         let looked = self.look_up(&host, asked);
-        self.engine.recall_all(&looked.visit()).await;
+        self.engine.recall(&looked.visit()).await;
     }
 
     /// What lies on the disk for this request, for a look at it.

@@ -109,7 +109,7 @@ impl Passed {
                 query: request.uri.query(),
                 fields,
             };
-            site.recall_all(&asked).await;
+            site.recall(&asked).await;
             // The host was known when the request came in.
             let _ = site.with_visit(&asked, |visit| {
                 let policy = &visit.route.policy;

@@ -106,6 +106,31 @@ async fn after_a_kill_every_page_is_a_hit_with_its_true_age_though_the_origin_is
 }
 
 #[tokio::test]
+async fn a_write_to_a_url_counts_for_its_variants_that_are_on_the_disk_alone() {
+    let (folder, origin) = (Folder::new(), Origin::start().await);
+    origin.dynamic("/varies", |seen| {
+        let language = seen.field("accept-language").unwrap_or_default();
+        crate::dsl::Reply::ok(format!("in {language}")).cache_control("s-maxage=600").header("Vary", "Accept-Language")
+    });
+    let edge = folder.edge(&origin).await;
+    let languages = ["de", "en", "fr"];
+    for language in languages {
+        edge.get("/varies").header("Accept-Language", language).await.is(&format!("in {language}"));
+    }
+    settled(&edge, 4.0).await;
+    drop(edge);
+    let edge = folder.edge(&origin).await;
+    edge.post("/varies", "").await.status(200);
+    let before = origin.count("/varies");
+    for language in languages {
+        let answer = edge.get("/varies").header("Accept-Language", language).await;
+        answer.is(&format!("in {language}")).cache_status("fwd=stale");
+        edge.get("/varies").header("Accept-Language", language).await.cache_status("hit; ttl=");
+    }
+    assert_eq!(origin.count("/varies") - before, 3, "each is validated once");
+}
+
+#[tokio::test]
 async fn what_was_invalidated_stays_so_over_a_kill() {
     let (folder, origin) = (Folder::new(), Origin::start().await);
     for path in ["/soft", "/hard", "/tagged", "/fine"] {

@@ -111,27 +111,23 @@ impl Engine {
         change(&mut new);
         let keep = self.deployments.keep.load(Ordering::Relaxed).max(1);
         let gone = new.ids.split_off(keep.min(new.ids.len()));
-        if self.journal.noted(NOTE).as_deref() != Some(&new.written()) {
-            self.note(&new)?;
-        }
+        let written = new.written();
+        let changed = self.journal.noted(NOTE).as_deref() != Some(&written);
+        let event = if changed { Some(self.journal.note(NOTE, &written)?) } else { None };
         if let Some(active) = new.ids.first() {
             self.deployment.store(Arc::new(active.clone()));
         }
         *order = new;
+        // Visits that bridge ask for it.
         drop(order);
+        // On the disk before anybody is told, where there is one and it answers.
+        if let Some(event) = event {
+            self.is_durable(event);
+        }
         if !gone.is_empty() && tokio::runtime::Handle::try_current().is_ok() {
             tokio::spawn(forget(self.clone(), gone));
         }
         Ok(())
-    }
-
-    /// On the disk before anybody is told, where there is one and it answers.
-    fn note(&self, order: &Order) -> Result<(), NotKept> {
-        if self.store.disk().is_none() {
-            return self.journal.note(NOTE, &order.written()).map(drop);
-        }
-        let (journal, written) = (self.journal.clone(), order.written());
-        self.in_time(move || journal.note(NOTE, &written)).unwrap_or(Ok(false)).map(drop)
     }
 
     /// Whose pages are served, as another process that holds the journal says.

@@ -4,6 +4,7 @@
 use crate::guard::Known;
 use crate::history::{Cause, Past};
 use crate::invalidate::{Invalidation, Mode, Target, Validity};
+use crate::recall::note_write;
 use crate::store::{KeyHash, Place, Slot, StoredResponse, Tier};
 use crate::{Engine, Visit};
 use semantics::key::Key;
@@ -322,7 +323,10 @@ impl Engine {
         };
         let (hash, key) = self.variant_of(visit, &spec);
         let (stored, tier) = match at(hash, &key, &below.variant) {
-            Some((Slot::Response(response), tier)) => (Some(response), tier),
+            Some((Slot::Response(response), tier)) => {
+                note_write(&spec, &response);
+                (Some(response), tier)
+            }
             _ => (None, Tier::Memory),
         };
         let variants = spec.variants.lock().len();

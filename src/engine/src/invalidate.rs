@@ -8,19 +8,19 @@ mod checked;
 mod codec;
 mod event;
 mod journal;
-mod keeper;
 mod keeping;
 mod log;
 mod opening;
 mod prefixes;
+mod queue;
 mod records;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use checked::Checked;
-pub use journal::{Journal, Recorded};
-pub use keeper::{Keeper, NotKept, Volatile};
+pub use journal::{EventNumber, Journal, Recorded, Tagged};
+pub use keeping::NotKept;
 pub use opening::{Followed, Found, Opened, Options, Role, Trust};
 pub use records::TagsRefused;
 

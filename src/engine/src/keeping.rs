@@ -2,10 +2,11 @@
 //! process holds it, to be read, and taken over when that one leaves.
 
 use crate::Engine;
-use crate::invalidate::Role;
+use crate::invalidate::{Journal, Role};
 use std::io::ErrorKind;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// How often it is read while another process writes it.
 const FOLLOWED: Duration = Duration::from_millis(100);
@@ -22,8 +23,9 @@ impl Engine {
         let journal = self.journal.clone();
         let hard = crate::invalidate::Validity::Hard;
         disk.start(Box::new(move |response| journal.check(&response.checked, || response.subject()) != hard))?;
-        let engine = Arc::downgrade(self);
-        std::thread::Builder::new().name("journal-upkeep".to_owned()).spawn(move || keep_up(&engine))?;
+        let (engine, journal) = (Arc::downgrade(self), self.journal.clone());
+        std::thread::Builder::new().name("journal".to_owned()).spawn(move || keep_up(&engine, &journal))?;
+        self.keeps_journal.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -77,10 +79,15 @@ impl Engine {
     }
 }
 
-fn keep_up(engine: &Weak<Engine>) {
-    while let Some(engine) = engine.upgrade() {
-        let pause = engine.keep_up_once();
-        drop(engine);
-        std::thread::sleep(pause);
+/// Writes the journal, and looks after it in between.
+fn keep_up(engine: &Weak<Engine>, journal: &Journal) {
+    let (mut pause, mut looked) = (Duration::ZERO, Instant::now());
+    loop {
+        journal.write_next(pause.saturating_sub(looked.elapsed()));
+        if looked.elapsed() >= pause {
+            let Some(engine) = engine.upgrade() else { return };
+            pause = engine.keep_up_once();
+            looked = Instant::now();
+        }
     }
 }

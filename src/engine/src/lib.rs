@@ -116,6 +116,8 @@ pub struct Engine {
     history: Histories,
     /// Whether what was invalidated hard is being removed at present.
     sweeping: AtomicBool,
+    /// Whether a thread writes the journal.
+    keeps_journal: AtomicBool,
     /// Groups, by host, whose next invalidation is put off already.
     put_off: Mutex<HashSet<(String, String)>>,
     origin: Arc<dyn Origin>,
@@ -186,6 +188,7 @@ impl Engine {
             journal: Arc::new(settings.journal),
             history: Histories::default(),
             sweeping: AtomicBool::new(false),
+            keeps_journal: AtomicBool::new(false),
             put_off: Mutex::default(),
             origin,
             origins,

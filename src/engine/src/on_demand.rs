@@ -4,7 +4,7 @@ use crate::failed::Failed;
 use crate::flight::Landing;
 use crate::guard::{BACK_OFF_LEAST, back_off};
 use crate::history::Cause;
-use crate::invalidate::{Invalidation, Mode, NotKept, Recorded, TagsRefused, Target, Validity};
+use crate::invalidate::{EventNumber, Invalidation, Mode, NotKept, TagsRefused, Target, Validity};
 use crate::origin::Kind;
 use crate::store::{Slot, StoredResponse};
 use crate::{Engine, Visit};
@@ -41,9 +41,9 @@ impl Engine {
     /// or the disk does not answer: so this may block.
     ///
     /// # Errors
-    /// Somebody else keeps invalidations, and did not take this one: nothing was invalidated.
+    /// Another process holds the journal: nothing was invalidated.
     pub fn invalidate(self: &Arc<Self>, all: &[Invalidation]) -> Result<Invalidated, NotKept> {
-        let recorded = self.record(all)?;
+        let recorded = self.journal.invalidate(all, self.clock.now())?;
         for one in all {
             self.metrics.invalidated(one);
         }
@@ -51,33 +51,22 @@ impl Engine {
         if recorded.sweep && !self.sweeping.swap(true, Ordering::AcqRel) {
             tokio::spawn(sweep(self.clone()));
         }
-        Ok(Invalidated { epoch: recorded.epoch, durable: recorded.durable })
+        Ok(Invalidated { epoch: recorded.epoch, durable: self.is_durable(recorded.event) })
     }
 
-    fn record(self: &Arc<Self>, all: &[Invalidation]) -> Result<Recorded, NotKept> {
-        let now = self.clock.now();
+    /// Waits for the disk, but not for ever; others have the worker meanwhile.
+    pub(crate) fn is_durable(&self, event: EventNumber) -> bool {
         if self.store.disk().is_none() {
-            return self.journal.invalidate(all, now);
+            return true;
         }
-        let (journal, order) = (self.journal.clone(), all.to_vec());
-        match self.in_time(move || journal.invalidate(&order, now)) {
-            Some(recorded) => recorded,
-            // It counts already: only the disk does not know.
-            None => Ok(Recorded { epoch: self.journal.epoch(), folded: 0, sweep: false, durable: false }),
+        if !self.keeps_journal.load(Ordering::Acquire) {
+            return self.journal.wait(event);
         }
-    }
-
-    /// Waits for what waits for the disk, but not for ever; others have the worker meanwhile.
-    pub(crate) fn in_time<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let (done, result) = std::sync::mpsc::channel();
-        let started = std::thread::Builder::new().name("journal".to_owned()).spawn(move || done.send(work()));
-        let wait = || result.recv_timeout(DISK_PATIENCE).ok();
-        match started {
-            Err(_) => None,
-            Ok(_) if tokio::runtime::Handle::try_current().is_ok_and(|h| h.runtime_flavor() == MultiThread) => {
-                tokio::task::block_in_place(wait)
-            }
-            Ok(_) => wait(),
+        let wait = || self.journal.wait_for(event, DISK_PATIENCE);
+        if tokio::runtime::Handle::try_current().is_ok_and(|h| h.runtime_flavor() == MultiThread) {
+            tokio::task::block_in_place(wait)
+        } else {
+            wait()
         }
     }
 
@@ -91,12 +80,11 @@ impl Engine {
     /// # Errors
     /// There is no room for more: nothing was added.
     pub fn add_tags(&self, host: Option<&str>, path: &str, tags: &[String]) -> Result<Vec<String>, TagsRefused> {
-        if self.store.disk().is_none() {
-            return self.journal.add_tags(host, path, tags);
+        let tagged = self.journal.add_tags(host, path, tags)?;
+        if let Some(event) = tagged.event {
+            self.is_durable(event);
         }
-        let (journal, asked) = (self.journal.clone(), (host.map(str::to_owned), path.to_owned(), tags.to_vec()));
-        let added = self.in_time(move || journal.add_tags(asked.0.as_deref(), &asked.1, &asked.2));
-        added.unwrap_or_else(|| Ok(tags.to_vec()))
+        Ok(tagged.names)
     }
 
     /// Renders a visit's page now, and returns when it is stored. What is stored stays if that fails.
@@ -153,7 +141,7 @@ impl Engine {
 
     /// An unsafe method succeeded on a visit's URL: what is stored there is to be validated (RFC 9111, 4.4), and so are
     /// the groups that its answer names in `Cache-Group-Invalidation` (RFC 9875), each at most once per back-off. Of what is
-    /// stored: what was recalled, see [`Engine::recall_all`].
+    /// stored: what was recalled, and its variants, wherever they are.
     pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, groups: &[String]) {
         self.at_home(visit, |visit| self.note_written(visit));
         for group in groups {
@@ -164,8 +152,9 @@ impl Engine {
     fn note_written(&self, visit: &Visit<'_>) {
         let now = self.clock.now();
         let note = |hash, response: &Arc<StoredResponse>| {
-            response.written.note(response.fetched_at, now, back_off(&response.windows));
-            self.store.keep(hash, &Slot::Response(response.clone()));
+            if response.written.note(response.fetched_at, now, back_off(&response.windows)) {
+                self.store.keep(hash, &Slot::Response(response.clone()));
+            }
         };
         // First what is on its way: it looks again after it has landed.
         self.flights.note_written(visit.hash, now);
@@ -244,8 +233,7 @@ async fn sweep(engine: Arc<Engine>) {
     if engine.store.settle().await {
         // In this order: whoever reads a page meanwhile finds it judged.
         engine.store.swept(epoch);
-        let journal = engine.journal.clone();
-        let _ = tokio::task::spawn_blocking(move || journal.swept(epoch)).await;
+        engine.journal.swept(epoch);
     }
     engine.sweeping.store(false, Ordering::Release);
 }

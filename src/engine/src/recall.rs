@@ -1,7 +1,7 @@
 //! What is on the disk alone comes back into memory when somebody asks for it.
 
-use crate::guard::Known;
-use crate::store::{BodyReader, Slot, StoredResponse};
+use crate::guard::{Known, back_off};
+use crate::store::{BodyReader, Slot, StoredResponse, VarySpec};
 use crate::{Engine, Visit};
 use std::sync::Arc;
 
@@ -27,17 +27,14 @@ impl Engine {
         };
         let Slot::Varies(spec) = slot else { return recalled };
         let (hash, key) = self.variant_of(visit, &spec);
-        self.store.peek(hash, &key).is_none() && self.store.recall(hash, &key, true, now).await.is_some() || recalled
-    }
-
-    /// Brings everything that is stored for a visit's URL into memory, its variants too.
-    pub async fn recall_all(&self, visit: &Visit<'_>) {
-        self.recall(visit).await;
-        let Some(Slot::Varies(spec)) = self.store.peek(visit.hash, visit.key) else { return };
-        let variants: Vec<_> = spec.variants.lock().iter().copied().collect();
-        for hash in variants {
-            self.store.recall_variant(hash, visit.key, self.clock.now()).await;
+        if self.store.peek(hash, &key).is_some() {
+            return recalled;
         }
+        let variant = self.store.recall(hash, &key, true, now).await;
+        if let Some(Slot::Response(response)) = &variant {
+            note_write(&spec, response);
+        }
+        variant.is_some() || recalled
     }
 
     /// Opens the body of a stored response that is not held in memory. `None`: it is not there any more, and neither is the
@@ -63,5 +60,12 @@ impl Engine {
     /// What was saved under that name.
     pub async fn saved(&self, name: String) -> Option<Vec<u8>> {
         self.store.saved(name).await
+    }
+}
+
+/// The URL may have been written to while a variant was on the disk alone.
+pub(crate) fn note_write(spec: &VarySpec, variant: &StoredResponse) {
+    if spec.written.is_after(variant.fetched_at) {
+        variant.written.note(variant.fetched_at, spec.written.at(), back_off(&variant.windows));
     }
 }

@@ -2,24 +2,27 @@
 
 use super::checked::Checked;
 use super::event::Event;
-use super::keeper::{Keeper, NotKept};
-use super::keeping::Keeping;
+use super::keeping::{Keeping, NotKept};
+use super::queue::Queue;
 use super::records::TagsRefused;
 use super::state::{NAME_AT_MOST, NOTE_AT_MOST, NOTES_AT_MOST, State};
 use super::{Invalidation, Mode, Subject, Target, Validity};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use semantics::Timestamp;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// All invalidations.
 ///
-/// Who writes has `keeping` first, then `state` for as long as memory takes. The disk is written, and waited for, without
-/// `state`: no look-up ever waits for it.
+/// What happens takes effect in memory, and waits in the queue to be written, in its order: both with `queue` locked, for as
+/// long as memory takes. The disk is written with `keeping` locked, and without the others: nobody who looks something up,
+/// or invalidates it, waits for it, and whoever wants to know whether it is there asks afterwards ([`Journal::wait`]).
 pub struct Journal {
     epoch: AtomicU64,
     pub(super) state: RwLock<State>,
-    /// One writer at a time, so that what happens is kept in its order.
+    pub(super) queue: Mutex<Queue>,
+    /// Something is in the queue.
+    pub(super) queued: Condvar,
     pub(super) keeping: Mutex<Keeping>,
 }
 
@@ -31,18 +34,35 @@ pub struct Recorded {
     pub folded: u64,
     /// Hard records do not fold: what they select should be removed, so that they can be forgotten.
     pub sweep: bool,
-    /// It is kept as long as what it selects. `false`: the disk refused it, and a restart would lose it.
-    pub durable: bool,
+    /// For [`Journal::wait`].
+    pub event: EventNumber,
 }
 
+/// The tags that were added to a page so far, and which event it was, if any is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tagged {
+    pub names: Vec<String>,
+    pub event: Option<EventNumber>,
+}
+
+/// Which of the events of a journal it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventNumber(pub(super) u64);
+
 impl Journal {
-    /// A journal of what is stored in memory. `seed`: of this process, for hashing.
-    pub fn new(seed: u64, keeper: Box<dyn Keeper>) -> Self {
-        Journal::restored(State::new(seed), 1, Keeping::Elsewhere(keeper))
+    /// A journal of what is stored in memory, and ends with it. `seed`: of this process, for hashing.
+    pub fn new(seed: u64) -> Self {
+        Journal::restored(State::new(seed), 1, Keeping::Nowhere)
     }
 
     pub(super) fn restored(state: State, epoch: u64, keeping: Keeping) -> Self {
-        Journal { epoch: AtomicU64::new(epoch), state: RwLock::new(state), keeping: Mutex::new(keeping) }
+        Journal {
+            epoch: AtomicU64::new(epoch),
+            state: RwLock::new(state),
+            queue: Mutex::new(Queue::of(&keeping)),
+            queued: Condvar::new(),
+            keeping: Mutex::new(keeping),
+        }
     }
 
     /// The newest epoch. A fetch that begins now sees what every invalidation so far was about.
@@ -55,33 +75,29 @@ impl Journal {
         self.epoch.fetch_max(epoch, Ordering::AcqRel);
     }
 
-    /// All of the state, to be written down. With `keeping` locked nobody changes it.
-    pub(super) fn whole(&self) -> Vec<u8> {
-        self.state.read().dump(self.epoch())
-    }
-
-    /// Records invalidations. When this returns, no reader takes what they select for fresh, and unless the disk refuses
-    /// it, they hold after a crash.
+    /// Records invalidations. When this returns, no reader takes what they select for fresh; [`Journal::wait`] says whether
+    /// they hold after a crash.
     ///
     /// # Errors
-    /// Somebody else keeps them, and could not: nothing was invalidated.
+    /// Another process holds the journal: nothing was invalidated.
     pub fn invalidate(&self, all: &[Invalidation], now: Timestamp) -> Result<Recorded, NotKept> {
-        let mut keeping = self.keeping.lock();
-        keeping.may_write()?;
+        let mut queue = self.queue.lock();
+        queue.may_write()?;
         let epoch = self.epoch() + 1;
-        if let Keeping::Elsewhere(keeper) = &mut *keeping {
-            keeper.keep(epoch, now, all)?;
-        }
         let mut state = self.state.write();
         let folded = state.invalidate(all, epoch, now);
         let sweep = state.records.wants_sweep();
         self.raise(epoch);
         drop(state);
-        let event = Event::Invalidated { epoch, at: now, all: Cow::Borrowed(all) };
-        let ticket = keeping.keep(&event, &|| self.whole());
-        // Who comes now shares the next wait for the disk.
-        drop(keeping);
-        Ok(Recorded { epoch, folded, sweep, durable: ticket.wait() })
+        let event = self.push(&mut queue, &Event::Invalidated { epoch, at: now, all: Cow::Borrowed(all) });
+        Ok(Recorded { epoch, folded, sweep, event })
+    }
+
+    /// What has happened is to be written down.
+    fn push(&self, queue: &mut Queue, event: &Event<'_>) -> EventNumber {
+        let number = queue.push(event);
+        self.queued.notify_one();
+        number
     }
 
     /// How a response stands. One load where nothing was invalidated since it was last looked up.
@@ -118,18 +134,14 @@ impl Journal {
     ///
     /// # Errors
     /// There is no room for more, or another process holds the journal: nothing was added.
-    pub fn add_tags(&self, host: Option<&str>, path: &str, tags: &[String]) -> Result<Vec<String>, TagsRefused> {
-        let mut keeping = self.keeping.lock();
-        keeping.may_write().map_err(|_| TagsRefused::HeldElsewhere)?;
+    pub fn add_tags(&self, host: Option<&str>, path: &str, tags: &[String]) -> Result<Tagged, TagsRefused> {
+        let mut queue = self.queue.lock();
+        queue.may_write().map_err(|_| TagsRefused::HeldElsewhere)?;
         let epoch = self.epoch();
         let (names, new) = self.state.write().records.add_tags(host, path, tags, epoch)?;
-        if new > 0 {
-            let event = Event::Tagged { epoch, host, path, tags: Cow::Borrowed(tags) };
-            let ticket = keeping.keep(&event, &|| self.whole());
-            drop(keeping);
-            ticket.wait();
-        }
-        Ok(names)
+        let tagged = || Event::Tagged { epoch, host, path, tags: Cow::Borrowed(tags) };
+        let event = (new > 0).then(|| self.push(&mut queue, &tagged()));
+        Ok(Tagged { names, event })
     }
 
     /// The tags that were added to a page.
@@ -145,14 +157,11 @@ impl Journal {
     /// Everything that hard records up to `epoch` select is gone: they are forgotten. A response that was not looked up
     /// since then counts as selected. Where another process holds the journal this is its business, and nothing happens.
     pub fn swept(&self, epoch: u64) {
-        let mut keeping = self.keeping.lock();
-        if keeping.may_write().is_err() {
-            return;
+        let mut queue = self.queue.lock();
+        if queue.may_write().is_ok() {
+            self.state.write().records.forget_hard(epoch);
+            self.push(&mut queue, &Event::Swept(epoch));
         }
-        self.state.write().records.forget_hard(epoch);
-        let ticket = keeping.keep(&Event::Swept(epoch), &|| self.whole());
-        drop(keeping);
-        ticket.wait();
     }
 
     /// Hard records up to this epoch are forgotten: for [`Checked::restored`].
@@ -160,14 +169,13 @@ impl Journal {
         self.state.read().records.forgotten()
     }
 
-    /// Leaves a note, in the place of the one of this name. Says whether it is kept as long as what is stored: see
-    /// [`Recorded::durable`].
+    /// Leaves a note, in the place of the one of this name. It is kept as invalidations are.
     ///
     /// # Errors
     /// Another process holds the journal, or there is no room for such a note: nothing changed.
-    pub fn note(&self, name: &str, value: &[u8]) -> Result<bool, NotKept> {
-        let mut keeping = self.keeping.lock();
-        keeping.may_write()?;
+    pub fn note(&self, name: &str, value: &[u8]) -> Result<EventNumber, NotKept> {
+        let mut queue = self.queue.lock();
+        queue.may_write()?;
         if name.len() > NAME_AT_MOST || value.len() > NOTE_AT_MOST {
             return Err(NotKept(format!("a note of {} bytes is too long", name.len() + value.len())));
         }
@@ -177,9 +185,7 @@ impl Journal {
         }
         state.notes.insert(name.to_owned(), value.to_vec());
         drop(state);
-        let ticket = keeping.keep(&Event::Noted { name, value }, &|| self.whole());
-        drop(keeping);
-        Ok(ticket.wait())
+        Ok(self.push(&mut queue, &Event::Noted { name, value }))
     }
 
     /// The note of this name.

@@ -1,10 +1,9 @@
 //! Journals on the disk: how they are opened, followed and taken over.
 
-use super::event::Event;
-use super::journal::Journal;
-use super::keeper::{Keeper, NotKept};
-use super::log::{self, Follower, Log, News, Ticket};
+use super::journal::{EventNumber, Journal};
+use super::log::{self, Commit, Follower, Log, News};
 use super::opening::{Followed, Found, Opened, Options, Role, Trust};
+use super::queue::{Next, Queue};
 use super::state::State;
 use crate::store::disk::Files;
 use semantics::Timestamp;
@@ -12,36 +11,37 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The file whose lock says which process holds the journal.
 const LOCK: &str = "lock";
 
+/// Something cannot be invalidated, or noted, here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotKept(pub String);
+
+impl std::fmt::Display for NotKept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the invalidation could not be kept: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotKept {}
+
 /// Where what happens is kept.
 pub(super) enum Keeping {
-    /// Invalidations, and nothing else, by somebody else.
-    Elsewhere(Box<dyn Keeper>),
+    /// What is stored ends with this process, and so may its journal.
+    Nowhere,
     Log(Log),
     Follower(Follower),
 }
 
 impl Keeping {
-    /// Whether this process may write at all.
-    pub(super) fn may_write(&self) -> Result<(), NotKept> {
+    pub(super) fn standing(&self) -> (Role, Option<Arc<Commit>>) {
         match self {
-            Keeping::Elsewhere(_) | Keeping::Log(_) => Ok(()),
-            Keeping::Follower(_) => {
-                let why = "another process holds the journal of this directory, and alone may write to it";
-                Err(NotKept(why.to_owned()))
-            }
-        }
-    }
-
-    /// Writes down what has happened already. `whole`: all of the state, this included.
-    pub(super) fn keep(&mut self, event: &Event<'_>, whole: &dyn Fn() -> Vec<u8>) -> Ticket {
-        match self {
-            Keeping::Elsewhere(_) => Ticket::Durable,
-            Keeping::Log(log) => log.keep(event, whole),
-            Keeping::Follower(_) => Ticket::Lost,
+            Keeping::Nowhere => (Role::Holder, None),
+            Keeping::Log(log) => (Role::Holder, Some(log.commit().clone())),
+            Keeping::Follower(_) => (Role::Follower, None),
         }
     }
 }
@@ -71,18 +71,67 @@ impl Journal {
 
     /// Whether this process may write.
     pub fn role(&self) -> Role {
-        match &*self.keeping.lock() {
-            Keeping::Elsewhere(_) | Keeping::Log(_) => Role::Holder,
-            Keeping::Follower(_) => Role::Follower,
-        }
+        self.queue.lock().role
     }
 
     /// Whether something happened that is not on the disk, because the disk refuses it. It takes effect, but would be lost
     /// by a restart.
     pub fn is_behind(&self) -> bool {
-        match &*self.keeping.lock() {
-            Keeping::Log(log) => log.is_behind(),
-            Keeping::Elsewhere(_) | Keeping::Follower(_) => false,
+        self.commit().is_some_and(|commit| commit.is_behind())
+    }
+
+    fn commit(&self) -> Option<Arc<Commit>> {
+        self.queue.lock().commit.clone()
+    }
+
+    /// Waits until the disk has an event, or refuses it, and says which; where there is no disk nothing is waited for.
+    pub fn wait(&self, event: EventNumber) -> bool {
+        self.write();
+        self.commit().is_none_or(|commit| commit.wait(event.0))
+    }
+
+    /// The same, but for so long at most, and while another thread is at [`Journal::write_next`]. Of a disk that does not
+    /// answer only those who come first find out by waiting.
+    pub fn wait_for(&self, event: EventNumber, patience: Duration) -> bool {
+        self.commit().is_none_or(|commit| commit.wait_for(event.0, patience))
+    }
+
+    /// Waits for something to happen, for so long at most, and writes it. Says whether anything was written, or refused.
+    pub fn write_next(&self, pause: Duration) -> bool {
+        let mut queue = self.queue.lock();
+        if queue.is_empty() {
+            self.queued.wait_for(&mut queue, pause);
+        }
+        let (something, newest) = (!queue.is_empty(), queue.newest());
+        drop(queue);
+        if something {
+            self.wait(EventNumber(newest));
+        }
+        something
+    }
+
+    /// All of the state, to be written down, and up to which event it tells of them.
+    fn whole(&self) -> (Vec<u8>, u64) {
+        let queue = self.queue.lock();
+        (self.state.read().dump(self.epoch()), queue.newest())
+    }
+
+    /// Gives the disk what is in the queue.
+    fn write(&self) {
+        let Keeping::Log(log) = &mut *self.keeping.lock() else { return };
+        loop {
+            let next = self.queue.lock().next(log.written());
+            let kept = match next {
+                Next::Nothing => return,
+                Next::Event(event) => log.keep(&event, &|| self.whole()),
+                Next::Whole => log.rewrite(&|| self.whole()),
+            };
+            if kept.is_err() {
+                let mut queue = self.queue.lock();
+                queue.drop_all();
+                log.commit().refuse(queue.newest());
+                return;
+            }
         }
     }
 
@@ -140,6 +189,7 @@ impl Journal {
         let notes = self.replace(taken.state, taken.epoch);
         let bad_frames = taken.opened.bad_frames;
         *keeping = Keeping::Log(taken.log);
+        *self.queue.lock() = Queue::of(&keeping);
         Ok(Some((taken.opened, Followed { notes, bad_frames })))
     }
 

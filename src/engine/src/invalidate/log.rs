@@ -61,13 +61,13 @@ mod frame;
 mod open;
 mod scan;
 
-pub(super) use commit::Ticket;
+pub(super) use commit::Commit;
 pub(super) use follower::{Follower, News};
 pub(super) use open::{load_to_follow, take, take_over};
 
-use super::event::{Event, WHOLE};
+use super::event::WHOLE;
+use super::queue::Encoded;
 use crate::store::disk::{File, Files};
-use commit::Commit;
 use frame::{HEADER, Header, OVERHEAD};
 use std::any::Any;
 use std::io;
@@ -106,10 +106,22 @@ pub(super) struct Log {
     _lock: Lock,
 }
 
+/// All of the state, and up to which event it tells of them.
+type Whole<'a> = &'a dyn Fn() -> (Vec<u8>, u64);
+
 impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Log").field("header", &self.header).field("end", &self.end).finish_non_exhaustive()
     }
+}
+
+/// A file that is to replace the one that is there.
+struct New {
+    file: Arc<dyn File>,
+    end: u64,
+    room: u64,
+    /// Up to this event it tells of them.
+    told: u64,
 }
 
 /// How far replacing the file came.
@@ -147,41 +159,42 @@ impl Log {
         self.commit.fall_behind(error);
     }
 
-    /// Writes down what has happened. `whole`: all of the state, this included. Who has the ticket waits for the disk.
-    pub(super) fn keep(&mut self, event: &Event<'_>, whole: &dyn Fn() -> Vec<u8>) -> Ticket {
+    pub(super) fn commit(&self) -> &Arc<Commit> {
+        &self.commit
+    }
+
+    /// Up to here events were given to the disk.
+    pub(super) fn written(&self) -> u64 {
+        self.commit.appended()
+    }
+
+    /// Gives the disk what has happened. Who wants to know whether it is there waits for it.
+    ///
+    /// # Errors
+    /// The disk's: the log is behind.
+    pub(super) fn keep(&mut self, event: &Encoded, whole: Whole<'_>) -> io::Result<()> {
         if self.is_behind() {
-            return match self.rewrite(whole) {
-                Ok(()) => Ticket::Durable,
-                // It was said when it began.
-                Err(_) => Ticket::Lost,
-            };
+            return self.rewrite(whole);
         }
         if self.end > self.limit {
             match self.replace(whole) {
-                Ok(()) => return Ticket::Durable,
+                Ok(()) => return Ok(()),
                 Err(Failed::Before(error)) => {
                     tracing::warn!(%error, "the journal grows: it could not be written anew");
                     self.limit = self.end.saturating_add(LEAST);
                 }
                 Err(Failed::Amid(error)) => {
                     self.fall_behind(&error);
-                    return Ticket::Lost;
+                    return Err(error);
                 }
             }
         }
-        match self.append(event) {
-            Ok(ticket) => ticket,
-            Err(error) => {
-                self.fall_behind(&error);
-                Ticket::Lost
-            }
-        }
+        self.append(event).inspect_err(|error| self.fall_behind(error))
     }
 
-    fn append(&mut self, event: &Event<'_>) -> io::Result<Ticket> {
-        let (kind, payload) = event.encode();
-        let mut bytes = Vec::with_capacity(payload.len() + OVERHEAD);
-        frame::write(&mut bytes, self.header, self.end, kind, &payload)?;
+    fn append(&mut self, event: &Encoded) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(event.payload.len() + OVERHEAD);
+        frame::write(&mut bytes, self.header, self.end, event.kind, &event.payload)?;
         let file = self.commit.file().ok_or(io::ErrorKind::NotFound)?;
         let end = self.end + bytes.len() as u64;
         if end > self.room {
@@ -196,7 +209,8 @@ impl Log {
             // While there is some left it does no harm if there is no more.
             let _ = self.make_room(&*file, self.room);
         }
-        Ok(self.commit.appended())
+        self.commit.append(event.number);
+        Ok(())
     }
 
     /// Makes room up to there, and [`ROOM`] more.
@@ -213,7 +227,7 @@ impl Log {
     ///
     /// # Errors
     /// The disk's: the log is behind.
-    pub(super) fn rewrite(&mut self, whole: &dyn Fn() -> Vec<u8>) -> io::Result<()> {
+    pub(super) fn rewrite(&mut self, whole: Whole<'_>) -> io::Result<()> {
         let was_behind = self.is_behind();
         self.replace(whole).map_err(Failed::into_error).inspect_err(|error| self.fall_behind(error))?;
         if was_behind {
@@ -222,21 +236,21 @@ impl Log {
         Ok(())
     }
 
-    fn replace(&mut self, whole: &dyn Fn() -> Vec<u8>) -> Result<(), Failed> {
+    fn replace(&mut self, whole: Whole<'_>) -> Result<(), Failed> {
         // Also where this fails: no two files may have one generation.
         self.newest = self.newest.wrapping_add(1);
         let header = Header { generation: self.newest, ..self.header };
-        let (file, end, room) = self.write_new(header, whole).map_err(Failed::Before)?;
+        let New { file, end, room, told } = self.write_new(header, whole).map_err(Failed::Before)?;
         let (from, to) = (Path::new(NEW), Path::new(NAME));
         let renamed = self.files.rename(from, to).and_then(|()| self.files.sync_dir(Path::new(ROOT)));
         renamed.map_err(Failed::Amid)?;
         (self.header, self.end, self.room) = (header, end, room);
         self.limit = limit(end);
-        self.commit.replaced(file);
+        self.commit.replace(file, told);
         Ok(())
     }
 
-    fn write_new(&self, header: Header, whole: &dyn Fn() -> Vec<u8>) -> io::Result<(Arc<dyn File>, u64, u64)> {
+    fn write_new(&self, header: Header, whole: Whole<'_>) -> io::Result<New> {
         let name = Path::new(NEW);
         match self.files.remove(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -246,12 +260,13 @@ impl Log {
         // By itself: a disk that is full says so before the state is collected.
         file.write_at(&header.encode(), 0)?;
         let mut bytes = Vec::new();
-        frame::write(&mut bytes, header, HEADER as u64, WHOLE, &whole())?;
+        let (state, told) = whole();
+        frame::write(&mut bytes, header, HEADER as u64, WHOLE, &state)?;
         let end = (HEADER + bytes.len()) as u64;
         bytes.resize(bytes.len() + ROOM, 0);
         file.write_at(&bytes, HEADER as u64)?;
         file.sync()?;
-        Ok((file.into(), end, end + ROOM as u64))
+        Ok(New { file: file.into(), end, room: end + ROOM as u64, told })
     }
 }
 

@@ -9,10 +9,12 @@ mod failing;
 mod following;
 mod restore;
 
-use super::{Invalidation, Journal, Mode, Opened, Options, Subject, Tags, Target, Trust, Validity};
+use super::{Invalidation, Journal, Mode, NotKept, Opened, Options, Subject, Tags, TagsRefused, Target, Trust, Validity};
 use disk::Disk;
 use semantics::Timestamp;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 const SEED: u64 = 0x5eed;
 const OPTIONS: Options = Options { seed: SEED, trust: Trust::Kept, least: 0 };
@@ -21,8 +23,53 @@ fn now() -> Timestamp {
     Timestamp::from_secs(1_700_000_000)
 }
 
-fn open(disk: &Disk) -> (Journal, Opened) {
-    Journal::open(Arc::new(disk.clone()), &OPTIONS, now()).unwrap()
+/// A journal each event of which is waited for.
+struct Waited(Journal);
+
+impl std::ops::Deref for Waited {
+    type Target = Journal;
+
+    fn deref(&self) -> &Journal {
+        &self.0
+    }
+}
+
+/// What came of an invalidation.
+#[derive(Debug, PartialEq, Eq)]
+struct Done {
+    epoch: u64,
+    folded: u64,
+    durable: bool,
+}
+
+impl Waited {
+    fn invalidate(&self, all: &[Invalidation], now: Timestamp) -> Result<Done, NotKept> {
+        let recorded = self.0.invalidate(all, now)?;
+        Ok(Done { epoch: recorded.epoch, folded: recorded.folded, durable: self.wait(recorded.event) })
+    }
+
+    fn add_tags(&self, host: Option<&str>, path: &str, tags: &[String]) -> Result<Vec<String>, TagsRefused> {
+        let tagged = self.0.add_tags(host, path, tags)?;
+        tagged.event.map(|event| self.wait(event));
+        Ok(tagged.names)
+    }
+
+    fn swept(&self, epoch: u64) {
+        self.0.swept(epoch);
+        self.write_next(Duration::ZERO);
+    }
+
+    fn note(&self, name: &str, value: &[u8]) -> Result<bool, NotKept> {
+        self.0.note(name, value).map(|event| self.wait(event))
+    }
+}
+
+fn open(disk: &Disk) -> (Waited, Opened) {
+    open_with(disk, &OPTIONS).unwrap()
+}
+
+fn open_with(disk: &Disk, options: &Options) -> io::Result<(Waited, Opened)> {
+    Journal::open(Arc::new(disk.clone()), options, now()).map(|(journal, opened)| (Waited(journal), opened))
 }
 
 fn one(mode: Mode, target: Target) -> Invalidation {
@@ -91,7 +138,7 @@ impl Act {
     }
 
     /// Does it, and says whether it is on the disk.
-    fn act(&self, journal: &Journal) -> bool {
+    fn act(&self, journal: &Waited) -> bool {
         match self {
             Act::Invalidate(all) => journal.invalidate(all, now()).unwrap().durable,
             Act::Tag(host, path, tags) => {

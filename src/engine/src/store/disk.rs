@@ -14,6 +14,7 @@ mod index;
 mod marker;
 mod names;
 mod packed;
+mod patience;
 mod queue;
 mod room;
 mod scan;
@@ -26,6 +27,7 @@ mod upkeep;
 mod versions;
 mod writer;
 
+pub(super) use find::At;
 pub use files::{File, Files, Space, Stat, is_not_regular, not_regular};
 pub use format::Bad;
 pub use marker::{MARKER, read_seed, write_seed};
@@ -42,6 +44,7 @@ use index::Index;
 use lru::LruCache;
 use names::{Place, TMP, dir_of};
 use parking_lot::Mutex;
+use patience::Waiters;
 use queue::{Full, Queue, Work};
 use room::Room;
 use std::any::Any;
@@ -53,12 +56,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use writer::Writer;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Look-ups that may wait for the disk at a time.
-const READERS: usize = 64;
 /// Of so many bodies that are not held in memory it is known that they are whole.
 const WHOLE: NonZeroUsize = NonZeroUsize::new(4096).expect("more than none");
 /// How long whoever leaves waits for what is still to be written.
@@ -97,7 +97,7 @@ pub struct Disk {
     queue: Queue,
     health: Health,
     room: Room,
-    readers: Arc<Semaphore>,
+    waiters: Waiters,
     /// Up to this epoch everything on the disk was judged against hard invalidations.
     swept: AtomicU64,
     /// Whether reading "at once" was seen to wait, and how often in a row.
@@ -176,7 +176,7 @@ impl Disk {
             queue: Queue::default(),
             health: Health::default(),
             room: Room::default(),
-            readers: Arc::new(Semaphore::new(READERS)),
+            waiters: Waiters::default(),
             swept: AtomicU64::new(0),
             waits: AtomicBool::new(false),
             waited: AtomicU32::new(0),

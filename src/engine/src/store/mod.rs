@@ -8,6 +8,7 @@ mod memory;
 mod response;
 mod slot;
 mod tiered;
+mod turns;
 
 pub use body::{Body, Filed};
 pub use disk::{BodyReader, Disk, DiskSettings, DiskUsage};

@@ -130,8 +130,8 @@ impl Written {
     }
 
     /// Notes a success on the URL of what was fetched at `fetched`. Within `pause` of the last one that was seen to, it
-    /// counts from the pause's end: it is put off, not lost.
-    pub fn note(&self, fetched: Timestamp, now: Timestamp, pause: Duration) {
+    /// counts from the pause's end: it is put off, not lost. Says whether that changes anything.
+    pub fn note(&self, fetched: Timestamp, now: Timestamp, pause: Duration) -> bool {
         let later = |last: u64| {
             let last = Timestamp::from_micros(last);
             if last > fetched {
@@ -141,7 +141,7 @@ impl Written {
             let next = if last == Timestamp::EPOCH { now } else { last.after(pause).max(now) };
             Some(next.as_micros())
         };
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, later).is_ok()
     }
 
     /// Whether it counts, now or later, for what was fetched at `fetched`.

@@ -1,9 +1,10 @@
 //! Memory over disk, one store to the engine. What is stored goes to both; what memory has no room for stays on the disk, and
 //! comes back when somebody asks for it.
 
-use super::disk::{BodyReader, Disk, DiskUsage, Version};
+use super::disk::{At, BodyReader, Disk, DiskUsage, Version};
 use super::memory::{Memory, SHARDS, Usage};
 use super::response::{StoredResponse, VarySpec};
+use super::turns::Turns;
 use super::{Body, KeyHash, Slot};
 use semantics::Timestamp;
 use std::collections::HashSet;
@@ -48,11 +49,12 @@ pub type Met = (KeyHash, Arc<StoredResponse>, Tier);
 pub struct Store {
     memory: Arc<Memory>,
     disk: Option<Arc<Disk>>,
+    turns: Turns,
 }
 
 impl Store {
     pub fn new(memory: Arc<Memory>, disk: Option<Arc<Disk>>) -> Self {
-        Store { memory, disk }
+        Store { memory, disk, turns: Turns::default() }
     }
 
     pub fn disk(&self) -> Option<&Arc<Disk>> {
@@ -89,15 +91,19 @@ impl Store {
 
     /// What lies on the disk at this key, and not in memory; it stays there.
     pub async fn peek_below(&self, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
-        self.disk.as_ref()?.find(hash, key, variant).await
+        let disk = self.disk.as_ref()?;
+        match disk.find_at_once(hash, key, variant) {
+            At::Once(found) => found,
+            At::Length => disk.find(hash, key, variant).await,
+        }
     }
 
     /// What stands at this key, in memory or on the disk, however long a look takes.
     pub async fn look(&self, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
         let held = self.memory.peek(hash, key);
-        let Some(disk) = self.disk.clone().filter(|_| held.is_none()) else { return held };
+        let Some(disk) = self.disk.as_ref().filter(|_| held.is_none()) else { return held };
         let key = key.to_owned();
-        tokio::task::spawn_blocking(move || disk.find_patiently(hash, &key, variant)).await.ok()?
+        disk.chore(move |disk| disk.find_patiently(hash, &key, variant)).await?
     }
 
     /// Whether many more can be put, and all of them get to the disk.
@@ -109,28 +115,28 @@ impl Store {
     pub async fn recall(&self, hash: KeyHash, key: &[u8], variant: bool, now: Timestamp) -> Option<Slot> {
         let disk = self.disk.as_ref()?;
         let changes = disk.changes(hash);
-        let slot = disk.find(hash, key, variant).await?;
-        Some(self.recalled(disk, hash, changes, slot, now)).filter(|slot| slot.key() == key)
+        if let At::Once(found) = disk.find_at_once(hash, key, variant) {
+            return self.recalled(disk, hash, changes, found?, now).filter(|slot| slot.key() == key);
+        }
+        // However many ask for it, it is read once.
+        let _turn = self.turns.take(hash).await?;
+        if let Some(slot) = self.memory.peek(hash, key) {
+            return Some(slot);
+        }
+        let changes = disk.changes(hash);
+        let found = disk.find(hash, key, variant).await?;
+        self.recalled(disk, hash, changes, found, now).filter(|slot| slot.key() == key)
     }
 
     /// Puts what was read into memory, unless it was removed or replaced meanwhile. `changes`: from before it was read.
-    fn recalled(&self, disk: &Disk, hash: KeyHash, changes: u64, slot: Slot, now: Timestamp) -> Slot {
+    fn recalled(&self, disk: &Disk, hash: KeyHash, changes: u64, slot: Slot, now: Timestamp) -> Option<Slot> {
         let counts = self.memory.put_absent(hash, slot.clone(), now);
         if let Slot::Response(response) = slot
             && disk.changes(hash) != changes
         {
             self.memory.remove_response(hash, &response);
         }
-        counts
-    }
-
-    /// The same for a variant of a primary key, by its hash alone.
-    pub async fn recall_variant(&self, hash: KeyHash, primary: &[u8], now: Timestamp) {
-        let Some(disk) = self.disk.as_ref().filter(|_| self.memory.peek_response(hash).is_none()) else { return };
-        let changes = disk.changes(hash);
-        if let Some(slot) = disk.find_variant(hash, primary).await {
-            self.recalled(disk, hash, changes, slot, now);
-        }
+        Some(counts)
     }
 
     /// Puts a response or a vary specification at its key, in the place of what was there.
@@ -208,8 +214,8 @@ impl Store {
             met.retain(|(hash, ..)| Some(*hash) <= last);
             next = Some(Place { shard: place.shard, after: last });
         }
-        let (disk, most) = (disk.clone(), below.len());
-        let read = tokio::task::spawn_blocking(move || {
+        let most = below.len();
+        let read = disk.chore(move |disk| {
             let read = below.into_iter().filter_map(|one| match disk.read_listed(one)? {
                 Slot::Response(response) => Some((one.hash(), response, Tier::Disk)),
                 Slot::Varies(_) => None,
@@ -235,52 +241,50 @@ impl Store {
 
     /// What of a deployment is on the disk and was asked for last, without these.
     pub async fn recent_below(&self, deployment: &str, most: usize, without: Vec<KeyHash>) -> Vec<Arc<StoredResponse>> {
-        let Some(disk) = self.disk.clone() else { return Vec::new() };
+        let Some(disk) = &self.disk else { return Vec::new() };
         let deployment = deployment.to_owned();
-        let read = move || disk.most_recent(&deployment, most, &without);
-        tokio::task::spawn_blocking(read).await.unwrap_or_default()
+        disk.long_chore(move |disk| disk.most_recent(&deployment, most, &without)).await.unwrap_or_default()
     }
 
     /// Removes what is on the disk of a deployment.
     pub async fn remove_deployment(&self, id: String) {
-        if let Some(disk) = self.disk.clone() {
-            let _ = tokio::task::spawn_blocking(move || disk.remove_deployment(&id)).await;
+        if let Some(disk) = &self.disk {
+            disk.long_chore(move |disk| disk.remove_deployment(&id)).await;
         }
     }
 
     /// The older versions of a response's page, the newest first; their bodies stay on the disk.
     pub async fn versions(&self, response: &Arc<StoredResponse>) -> Vec<Version> {
-        let Some(disk) = self.disk.clone() else { return Vec::new() };
+        let Some(disk) = &self.disk else { return Vec::new() };
         let response = response.clone();
-        tokio::task::spawn_blocking(move || disk.versions(&response)).await.unwrap_or_default()
+        disk.chore(move |disk| disk.versions(&response)).await.unwrap_or_default()
     }
 
     /// One of them, all of it in memory.
     pub async fn version(&self, response: &Arc<StoredResponse>, id: u64) -> Option<Arc<StoredResponse>> {
-        let (disk, response) = (self.disk.clone()?, response.clone());
-        tokio::task::spawn_blocking(move || disk.version(&response, id)).await.ok()?
+        let response = response.clone();
+        self.disk.as_ref()?.chore(move |disk| disk.version(&response, id)).await?
     }
 
     /// Waits a few seconds for what is on its way to the disk. Says whether all of it is there; without a disk it is not.
     pub async fn written(&self) -> bool {
         const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
-        let Some(disk) = self.disk.clone() else { return false };
-        let settled = move || disk.is_up() && disk.settle(PATIENCE);
-        tokio::task::spawn_blocking(settled).await.unwrap_or(false)
+        let Some(disk) = &self.disk else { return false };
+        disk.chore(move |disk| disk.settle(PATIENCE)).await.unwrap_or(false)
     }
 
     /// Removes older versions that were invalidated hard.
     pub async fn sweep_versions(&self) {
-        let Some(disk) = self.disk.clone() else { return };
-        let _ = tokio::task::spawn_blocking(move || disk.sweep_versions()).await;
+        if let Some(disk) = &self.disk {
+            disk.long_chore(|disk| disk.sweep_versions()).await;
+        }
     }
 
     /// Waits until the disk is as memory says. `false`: it is not, or not everything there is known.
     pub async fn settle(&self) -> bool {
         const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
-        let Some(disk) = self.disk.clone() else { return true };
-        let settled = move || disk.usage().indexed && disk.is_up() && disk.settle(PATIENCE);
-        tokio::task::spawn_blocking(settled).await.unwrap_or(false)
+        let Some(disk) = &self.disk else { return true };
+        disk.long_chore(|disk| disk.usage().indexed && disk.settle(PATIENCE)).await.unwrap_or(false)
     }
 
     /// Everything that hard invalidations up to this epoch select is gone from here.
@@ -292,21 +296,20 @@ impl Store {
 
     /// How many responses of each deployment lie on the disk.
     pub async fn disk_deployments(&self) -> Vec<(String, usize)> {
-        let Some(disk) = self.disk.clone() else { return Vec::new() };
-        tokio::task::spawn_blocking(move || disk.deployments()).await.unwrap_or_default()
+        let Some(disk) = &self.disk else { return Vec::new() };
+        disk.chore(|disk| disk.deployments()).await.unwrap_or_default()
     }
 
     /// Has something on the disk that is to be found again after a restart.
     pub async fn save(&self, name: String, bytes: Vec<u8>) {
-        if let Some(disk) = self.disk.clone() {
-            let _ = tokio::task::spawn_blocking(move || disk.save(&name, &bytes)).await;
+        if let Some(disk) = &self.disk {
+            disk.chore(move |disk| disk.save(&name, &bytes)).await;
         }
     }
 
     /// What was saved under that name.
     pub async fn saved(&self, name: String) -> Option<Vec<u8>> {
-        let disk = self.disk.clone()?;
-        tokio::task::spawn_blocking(move || disk.saved(&name)).await.ok()?
+        self.disk.as_ref()?.chore(move |disk| disk.saved(&name)).await?
     }
 
     /// Whether what lies on the disk there is pinned.

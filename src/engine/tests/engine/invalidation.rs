@@ -1,11 +1,9 @@
 //! What becomes of a page that is invalidated, softly or hard (semantics 31, 36, 37 and 39).
 
-use crate::support::{How, Setup, World, all, answer, at, hard, millis, page, routed, secs, soft, tagged, under};
-use engine::invalidate::{Invalidation, Keeper, NotKept, Target};
-use parking_lot::Mutex;
+use crate::support::{How, World, all, answer, at, hard, millis, page, routed, secs, soft, tagged, under};
+use engine::invalidate::Target;
 use semantics::policy::Revalidate;
-use semantics::{Outcome, Policy, Timestamp};
-use std::sync::Arc;
+use semantics::{Outcome, Policy};
 
 const BOTH: [&str; 2] = ["/p", "/isr/p"];
 
@@ -269,52 +267,4 @@ async fn a_verdict_is_void_after_an_invalidation_of_its_page_and_of_no_other() {
             assert_eq!(world.origin.asked(path), 1 + usize::from(selects), "{one:?}");
         }
     }
-}
-
-struct Full;
-
-impl Keeper for Full {
-    fn keep(&mut self, _epoch: u64, _at: Timestamp, _all: &[Invalidation]) -> Result<(), NotKept> {
-        Err(NotKept("the disk is full".to_owned()))
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_cannot_be_kept_is_an_error_and_invalidates_nothing() {
-    let world = World::with(Setup { keeper: Box::new(Full), ..Setup::default() });
-    world.origin.on("/p", page("v1"));
-    world.visit("/p", &[]).await.is("v1");
-    let epoch = world.engine.epoch();
-    for one in [soft(at("/p")), hard(under("/"))] {
-        let error = world.engine.invalidate(&[one]).unwrap_err();
-        assert_eq!(error.to_string(), "the invalidation could not be kept: the disk is full");
-        world.visit("/p", &[]).await.is("v1").was(Outcome::Hit);
-    }
-    assert_eq!(world.engine.epoch(), epoch);
-    assert!(!world.engine.render_metrics().contains("larder_invalidations_total{"));
-}
-
-type Kept = (u64, Timestamp, Vec<Invalidation>);
-
-struct Book(Arc<Mutex<Vec<Kept>>>);
-
-impl Keeper for Book {
-    fn keep(&mut self, epoch: u64, at: Timestamp, all: &[Invalidation]) -> Result<(), NotKept> {
-        self.0.lock().push((epoch, at, all.to_vec()));
-        Ok(())
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_invalidated_is_kept_in_order_before_the_call_returns() {
-    let book = Arc::new(Mutex::new(Vec::new()));
-    let world = World::with(Setup { keeper: Box::new(Book(book.clone())), ..Setup::default() });
-    let calls = [vec![soft(at("/p")), hard(tagged("a"))], vec![hard(under("/x"))]];
-    for call in calls {
-        let kept = (world.engine.epoch() + 1, world.now(), call.clone());
-        assert_eq!(world.invalidate(&call), kept.0);
-        assert_eq!(book.lock().last(), Some(&kept));
-        world.advance(secs(1)).await;
-    }
-    assert_eq!(book.lock().len(), 2);
 }

@@ -2,7 +2,7 @@
 //! (semantics 37).
 
 use crate::support::{World, at, hard, millis, page, soft, tagged, under};
-use engine::invalidate::{Invalidation, Journal, Keeper, Target, Volatile};
+use engine::invalidate::{Invalidation, Journal, Target};
 use semantics::{Outcome, Timestamp};
 
 /// So many soft records are kept by path, route and tag, and before hard ones are swept.
@@ -138,8 +138,7 @@ async fn a_sweep_leaves_what_is_soft_as_it_is() {
 /// The journal by itself: what it holds at most, whoever keeps it.
 #[test]
 fn the_journal_holds_so_many_records_at_most() {
-    let keeper: Box<dyn Keeper> = Box::new(Volatile);
-    let journal = Journal::new(7, keeper);
+    let journal = Journal::new(7);
     assert!(journal.is_empty());
     let now = Timestamp::from_secs(1);
     let mut folded = 0;

@@ -4,7 +4,7 @@ use crate::desk::Desk;
 use crate::ledger::{Ledger, Seen, WINDOW};
 use crate::support::Asking;
 use engine::gate::GateSettings;
-use engine::invalidate::{Journal, Volatile};
+use engine::invalidate::Journal;
 use engine::{Answer, Clock, Engine, Metrics, OriginSettings, Route, Step, store};
 use parking_lot::Mutex;
 use semantics::policy::Revalidate;
@@ -76,7 +76,7 @@ impl Stage {
             ),
             origins: vec![origin],
             seed: 7,
-            journal: Journal::new(7, Box::new(Volatile)),
+            journal: Journal::new(7),
         };
         let engine = Engine::new(settings, desk.clone(), metrics, clock.clone());
         Arc::new(Stage { engine, clock, desk, ledger, isr, rest })

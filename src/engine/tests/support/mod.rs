@@ -20,7 +20,7 @@ pub use time::{TICK, Time};
 pub use visitor::{How, Reading, Seen, all};
 
 use engine::gate::GateSettings;
-use engine::invalidate::{Journal, Keeper, Volatile};
+use engine::invalidate::Journal;
 use engine::{Engine, Metrics, OriginSettings, Route, RouteTags, store};
 use semantics::policy::Revalidate;
 use semantics::{Policy, Timestamp};
@@ -42,8 +42,6 @@ pub struct Setup {
     pub routes: Vec<(String, Policy)>,
     /// The tags that such a route gives to its pages, by the same prefixes.
     pub tags: HashMap<String, RouteTags>,
-    /// Where invalidations are kept.
-    pub keeper: Box<dyn Keeper>,
 }
 
 impl Default for Setup {
@@ -60,7 +58,6 @@ impl Default for Setup {
             passed_idle: secs(60),
             routes: vec![("/isr/".to_owned(), every), ("/short/".to_owned(), short)],
             tags: HashMap::new(),
-            keeper: Box::new(Volatile),
         }
     }
 }
@@ -118,7 +115,7 @@ impl World {
             ),
             origins: vec![limits],
             seed: 7,
-            journal: Journal::new(7, setup.keeper),
+            journal: Journal::new(7),
         };
         let engine = Engine::new(settings, origin.clone(), metrics, time.clock.clone());
         World { engine, origin, time, routes: Arc::new(routes) }

@@ -4,10 +4,11 @@ use crate::store::disk::File;
 use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Which of the events in the log are on the disk.
+/// Which of the events are on the disk.
 #[derive(Default)]
-pub(super) struct Commit {
+pub(in crate::invalidate) struct Commit {
     progress: Mutex<Progress>,
     changed: Condvar,
 }
@@ -18,9 +19,13 @@ struct Progress {
     file: Option<Arc<dyn File>>,
     /// Files so far.
     replaced: u64,
-    /// Events so far, and how many of them are on the disk.
+    /// Up to which event the file has them, and up to which they are on the disk.
     appended: u64,
     synced: u64,
+    /// Up to which event somebody waited for the disk, and it did not answer in time.
+    late: u64,
+    /// Up to which event the disk refused them, if it has not taken them since.
+    refused: u64,
     phase: Phase,
     standing: Standing,
 }
@@ -42,31 +47,6 @@ enum Standing {
     Behind,
 }
 
-/// An event that was written, and may not be on the disk yet.
-pub(in crate::invalidate) enum Ticket {
-    Durable,
-    /// It is not on the disk, and the log is behind.
-    Lost,
-    Written(Written),
-}
-
-/// See [`Ticket::Written`].
-pub(in crate::invalidate) struct Written {
-    commit: Arc<Commit>,
-    number: u64,
-}
-
-impl Ticket {
-    /// Waits for the disk, and says whether the event is there.
-    pub(in crate::invalidate) fn wait(self) -> bool {
-        match self {
-            Ticket::Durable => true,
-            Ticket::Lost => false,
-            Ticket::Written(written) => written.commit.wait(written.number),
-        }
-    }
-}
-
 impl Commit {
     /// For a file all of whose events are on the disk; `None`: there is none, so the log is behind.
     pub(super) fn new(file: Option<Arc<dyn File>>) -> Arc<Self> {
@@ -81,24 +61,35 @@ impl Commit {
         self.progress.lock().file.clone()
     }
 
-    pub(super) fn is_behind(&self) -> bool {
+    pub(in crate::invalidate) fn is_behind(&self) -> bool {
         self.progress.lock().standing == Standing::Behind
     }
 
-    /// One more event was written to the file.
-    pub(super) fn appended(self: &Arc<Self>) -> Ticket {
-        let mut progress = self.progress.lock();
-        progress.appended += 1;
-        Ticket::Written(Written { commit: self.clone(), number: progress.appended })
+    /// Up to which event the file has them.
+    pub(in crate::invalidate) fn appended(&self) -> u64 {
+        self.progress.lock().appended
     }
 
-    /// Everything so far is in this file, and on the disk.
-    pub(super) fn replaced(&self, file: Arc<dyn File>) {
+    /// The file has the events up to this one.
+    pub(super) fn append(&self, number: u64) {
+        self.progress.lock().appended = number;
+    }
+
+    /// This file has the events up to this one, and they are on the disk.
+    pub(super) fn replace(&self, file: Arc<dyn File>, number: u64) {
         let mut progress = self.progress.lock();
         progress.file = Some(file);
         progress.replaced += 1;
-        progress.synced = progress.appended;
+        (progress.appended, progress.synced) = (number, number);
         progress.standing = Standing::Good;
+        drop(progress);
+        self.changed.notify_all();
+    }
+
+    /// The disk refused everything up to this event.
+    pub(in crate::invalidate) fn refuse(&self, number: u64) {
+        let mut progress = self.progress.lock();
+        progress.refused = progress.refused.max(number);
         drop(progress);
         self.changed.notify_all();
     }
@@ -108,7 +99,8 @@ impl Commit {
         self.changed.notify_all();
     }
 
-    fn wait(&self, number: u64) -> bool {
+    /// Waits until an event that was appended is on the disk, and says whether it is.
+    pub(in crate::invalidate) fn wait(&self, number: u64) -> bool {
         let mut progress = self.progress.lock();
         loop {
             if progress.synced >= number {
@@ -135,6 +127,19 @@ impl Commit {
             self.changed.notify_all();
         }
     }
+
+    /// The same, while another thread writes it and waits for it, and for so long at most. Where the disk did not answer
+    /// others in time, and has not since, it is not waited for.
+    pub(in crate::invalidate) fn wait_for(&self, number: u64, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut progress = self.progress.lock();
+        while progress.synced < number && progress.refused < number && progress.synced >= progress.late {
+            if self.changed.wait_until(&mut progress, until).timed_out() {
+                progress.late = number;
+            }
+        }
+        progress.synced >= number
+    }
 }
 
 impl Progress {
@@ -143,5 +148,6 @@ impl Progress {
             tracing::warn!(%error, "the journal cannot be written: invalidations hold, but not over a restart");
         }
         self.standing = Standing::Behind;
+        self.refused = self.refused.max(self.appended);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::event::Event;
 use super::super::opening::{Found, Opened, Options, Role, Trust};
+use super::super::queue::Encoded;
 use super::super::state::State;
 use super::commit::Commit;
 use super::follower::Follower;
@@ -17,6 +18,9 @@ use std::sync::Arc;
 /// Who takes the journal over goes on so many epochs later: in those between there may have been invalidations that did not
 /// reach the disk, and responses that were fetched after them. What comes now is newer than any of these.
 const APART: u64 = 1 << 20;
+
+/// The number of the first event: that there is a holder.
+const TAKEN: u64 = 1;
 
 /// What a file says.
 pub(super) struct Loaded {
@@ -203,11 +207,14 @@ fn write(files: Arc<dyn Files>, lock: Lock, loaded: Option<Loaded>, opened: &Ope
     let written = match file {
         Some(file) if tail == Tail::Torn => wipe(&*file, end, room),
         Some(_) => Ok(()),
-        None => log.rewrite(&|| state.dump(epoch)),
+        None => log.rewrite(&|| (state.dump(epoch), TAKEN)),
     };
     match written {
         Ok(()) if opened.trust == Trust::Kept && opened.found == Found::Restored => {
-            log.keep(&Event::Taken(epoch), &|| state.dump(epoch)).wait();
+            let taken = Encoded::new(TAKEN, &Event::Taken(epoch));
+            if log.keep(&taken, &|| (state.dump(epoch), TAKEN)).is_ok() {
+                log.commit().wait(TAKEN);
+            }
         }
         Ok(()) => {}
         Err(error) => log.fall_behind(&error),

@@ -50,7 +50,7 @@ fn what_is_acknowledged_survives_a_power_cut_at_any_moment() {
 }
 
 /// Long enough that the next event has the file replaced.
-fn long(disk: &Disk) -> Journal {
+fn long(disk: &Disk) -> Waited {
     let (journal, _) = open(disk);
     while disk.bytes("journal").len() < (1 << 20) + (70 << 10) {
         assert!(journal.note("n", &vec![7; 60_000]).unwrap());

@@ -156,7 +156,7 @@ fn every_unreadable_journal_has_a_name_of_its_own() {
 fn a_store_whose_journal_is_missing_is_not_trusted_if_the_caller_says_so() {
     let disk = Disk::default();
     let options = Options { trust: Trust::Lost, least: 1 << 60, ..OPTIONS };
-    let (journal, opened) = Journal::open(Arc::new(disk), &options, now()).unwrap();
+    let (journal, opened) = open_with(&disk, &options).unwrap();
     assert_eq!((opened.found, opened.trust), (Found::Nothing, Trust::Lost));
     assert!(is_distrusted(&journal));
     assert_eq!(judge(&journal, "/q", &[], 1 << 60), Validity::Doubt);

@@ -30,6 +30,8 @@ pub struct Inner {
     pub full: bool,
     /// Syncs do not end.
     pub hangs: bool,
+    /// Nothing that is written ends.
+    pub writes_hang: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -79,7 +81,9 @@ impl Disk {
     }
 
     pub fn let_go(&self) {
-        self.inner().hangs = false;
+        let mut inner = self.inner();
+        (inner.hangs, inner.writes_hang) = (false, false);
+        drop(inner);
         self.0.1.notify_all();
     }
 
@@ -268,8 +272,12 @@ impl File for Opened {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let changed = self.0.inner().change();
-        let full = self.0.inner().full;
+        let mut inner = self.0.inner();
+        while inner.writes_hang {
+            self.0.0.1.wait(&mut inner);
+        }
+        let (changed, full) = (inner.change(), inner.full);
+        drop(inner);
         self.content(|content| {
             let offset = offset as usize;
             let refused = full && offset + bytes.len() > content.now.len();

@@ -1,5 +1,6 @@
 use super::disk::Cut;
 use super::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -134,4 +135,63 @@ fn a_wait_that_fails_fails_for_all_who_shared_it() {
     disk.inner().dies_at = None;
     journal.retry().unwrap();
     assert_eq!(held(&open(&disk.cut(Cut::Nothing)).0), held(&journal));
+}
+
+/// Writes a journal, as the engine's thread does, until it is told to stop.
+fn written_by_another(journal: &Arc<Waited>) -> (Arc<AtomicBool>, thread::JoinHandle<()>) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (journal, stopped) = (journal.clone(), stop.clone());
+    let writer = thread::spawn(move || {
+        while !stopped.load(Ordering::Acquire) {
+            journal.write_next(Duration::from_millis(1));
+        }
+    });
+    (stop, writer)
+}
+
+#[test]
+fn a_disk_that_hangs_keeps_nobody_from_invalidating() {
+    let disk = Disk::default();
+    let journal = Arc::new(open(&disk).0);
+    let began = journal.epoch();
+    disk.inner().writes_hang = true;
+    let (stop, writer) = written_by_another(&journal);
+    let first = journal.0.invalidate(&[one(Mode::Hard, tag("0"))], now()).unwrap();
+    assert_eq!((first.epoch, judge(&journal, "/p", &["0"], began)), (began + 1, Validity::Hard), "it takes effect");
+    assert!(!journal.wait_for(first.event, Duration::from_millis(50)), "and nobody is told that it is durable");
+    // So many that they are not kept one by one; with the disk known to hang, nobody waits for it.
+    for n in 0..100 {
+        let noted = journal.0.note("n", &vec![n; 60_000]).unwrap();
+        assert!(!journal.wait_for(noted, Duration::from_secs(3600)));
+    }
+    assert_eq!(journal.0.add_tags(None, "/p", &["x".to_owned()]).unwrap().names, ["x"]);
+    journal.0.swept(began);
+    let last = journal.0.invalidate(&[one(Mode::Hard, tag("last"))], now()).unwrap();
+    assert_eq!(judge(&journal, "/p", &["last"], began), Validity::Hard);
+    disk.let_go();
+    assert!(journal.wait(last.event), "it is written when the disk answers again");
+    assert!(journal.wait_for(last.event, Duration::ZERO));
+    assert_eq!(held(&open(&disk.cut(Cut::Nothing)).0), held(&journal));
+    stop.store(true, Ordering::Release);
+    writer.join().unwrap();
+}
+
+#[test]
+fn whoever_waits_for_another_to_write_learns_what_came_of_it() {
+    let disk = Disk::default();
+    let journal = Arc::new(open(&disk).0);
+    let (stop, writer) = written_by_another(&journal);
+    let patience = Duration::from_secs(3600);
+    let kept = journal.0.note("n", b"1").unwrap();
+    assert!(journal.wait_for(kept, patience));
+    let operations = disk.inner().operations;
+    disk.inner().dies_at = Some(operations);
+    let refused = journal.0.note("n", b"2").unwrap();
+    assert!(!journal.wait_for(refused, patience));
+    disk.inner().dies_at = None;
+    let kept = journal.0.note("n", b"3").unwrap();
+    assert!(journal.wait_for(kept, patience), "the next one brings the others with it");
+    assert!(journal.wait_for(refused, patience));
+    stop.store(true, Ordering::Release);
+    writer.join().unwrap();
 }

@@ -3,7 +3,7 @@ use crate::invalidate::{Followed, Found, NotKept, Role, TagsRefused};
 use crate::store::disk::Files;
 use std::path::Path;
 
-fn pair() -> (Disk, Journal, Journal) {
+fn pair() -> (Disk, Waited, Waited) {
     let disk = Disk::default();
     let (holder, _) = open(&disk);
     let (follower, opened) = open(&disk);
@@ -126,10 +126,10 @@ fn a_follower_of_a_damaged_journal_trusts_nothing_until_the_next_epoch() {
 fn a_follower_needs_a_journal_that_can_be_read() {
     let disk = Disk::default();
     let _lock = disk.lock(Path::new("lock")).unwrap().unwrap();
-    let error = Journal::open(Arc::new(disk.clone()), &OPTIONS, now()).err().unwrap();
-    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    let error = open_with(&disk, &OPTIONS).err().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
     disk.create(Path::new("journal")).unwrap();
-    let error = Journal::open(Arc::new(disk.clone()), &OPTIONS, now()).err().unwrap();
+    let error = open_with(&disk, &OPTIONS).err().unwrap();
     assert_eq!(error.to_string(), "the journal cannot be read: it is too short");
 }
 
@@ -139,11 +139,11 @@ fn another_stores_journal_is_not_followed() {
     drop(holder);
     disk.remove(Path::new("journal")).unwrap();
     let options = Options { seed: SEED + 1, ..OPTIONS };
-    let (other, _) = Journal::open(Arc::new(disk), &options, now()).unwrap();
+    let (other, _) = open_with(&disk, &options).unwrap();
     other.invalidate(&[one(Mode::Hard, tag("a"))], now()).unwrap();
     let before = held(&follower);
-    assert_eq!(follower.follow().unwrap_err().kind(), std::io::ErrorKind::InvalidData);
+    assert_eq!(follower.follow().unwrap_err().kind(), io::ErrorKind::InvalidData);
     drop(other);
-    assert_eq!(follower.take_over(now()).unwrap_err().kind(), std::io::ErrorKind::InvalidData);
+    assert_eq!(follower.take_over(now()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     assert_eq!((held(&follower), follower.role()), (before, Role::Follower));
 }

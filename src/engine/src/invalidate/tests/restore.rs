@@ -56,7 +56,7 @@ fn a_journal_that_is_restored_is_asked_and_answers_as_before() {
     drop(journal);
     // Its own seed, not that which is offered.
     let options = Options { seed: 1, ..OPTIONS };
-    let (journal, opened) = Journal::open(Arc::new(disk), &options, now()).unwrap();
+    let (journal, opened) = open_with(&disk, &options).unwrap();
     assert_eq!(opened.seed, SEED);
     assert_eq!(judge(&journal, "/p", &["soft"], began), Validity::Soft(now()));
     assert_eq!(judge(&journal, "/p", &["hard"], began), Validity::Hard);
@@ -146,7 +146,7 @@ fn what_is_there_already_is_not_written_again() {
 
 #[test]
 fn a_note_has_so_many_bytes_and_there_are_so_many_of_them() {
-    let journal = Journal::new(SEED, Box::new(crate::invalidate::Volatile));
+    let journal = Waited(Journal::new(SEED));
     assert!(journal.note("n", &vec![1; (64 << 10) + 1]).is_err());
     assert!(journal.note(&"n".repeat(256), b"").is_err());
     for n in 0..64 {

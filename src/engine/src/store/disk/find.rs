@@ -6,6 +6,7 @@ use super::files::{File, is_not_regular};
 use super::format::{self, Bad, PREAMBLE, Preamble};
 use super::index::Indexed;
 use super::names::{Place, dir_of};
+use super::patience::DEADLINE;
 use super::queue::{Pending, Work};
 use crate::store::{Body, KeyHash, Slot};
 use semantics::Timestamp;
@@ -14,7 +15,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// Files up to here may be read by the worker that asks, in bytes.
 const AT_ONCE: usize = 128 << 10;
@@ -24,8 +24,13 @@ const AT_ONCE_WITHIN: Duration = Duration::from_millis(20);
 const WAITED_AT_MOST: u32 = 3;
 /// So often at most: what is stored near a hash only looks as if it were stored there.
 const LOOKS: usize = 4;
-/// How long a look-up may take.
-pub(super) const DEADLINE: Duration = Duration::from_secs(1);
+
+/// Whether something can be had at once.
+pub(crate) enum At<T> {
+    Once(T),
+    /// It has to be waited for.
+    Length,
+}
 
 /// What a look at a file came to.
 enum Looked {
@@ -42,39 +47,55 @@ enum Use {
 }
 
 impl Disk {
-    /// What is stored at a key. `None`: nothing that could be had in time.
-    pub(crate) async fn find(self: &Arc<Self>, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
-        let place = Place { dir: dir_of(self.settings.seed, key, variant)?, hash };
+    /// What is stored at a key, if that can be said without waiting.
+    pub(crate) fn find_at_once(&self, hash: KeyHash, key: &[u8], variant: bool) -> At<Option<Slot>> {
+        let Some(place) = self.place(hash, key, variant) else { return At::Once(None) };
         let mut found = None;
         for _ in 0..LOOKS {
             let changes = self.queue.changes(hash);
-            match self.queue.pending(hash) {
-                Some(Pending::Slot(slot)) => return Some(slot).filter(|slot| slot.key() == key),
-                Some(Pending::Gone) => return None,
-                None if self.health.is_off() => return None,
-                None => {}
+            if let At::Once(pending) = self.pending_at(hash, key) {
+                return At::Once(pending);
             }
-            let looked = match self.at_once(place) {
-                Some(looked) => looked,
-                None => self.in_time(place).await?,
-            };
-            found = Some(self.judge(looked, place, Use::Yes, |slot| slot.key() == key)?);
-            if self.queue.changes(hash) == changes {
+            let At::Once(looked) = self.at_once(place) else { return At::Length };
+            found = self.judge(looked, place, Use::Yes, |slot| slot.key() == key);
+            if found.is_none() || self.queue.changes(hash) == changes {
                 break;
             }
             // It may have been ordered away while it was read, and be gone already.
         }
-        found.filter(|_| !matches!(self.queue.pending(hash), Some(Pending::Gone)))
+        At::Once(self.unless_gone(hash, found))
     }
 
-    /// A variant of what is stored at a primary key, by its hash.
-    pub(crate) async fn find_variant(self: &Arc<Self>, hash: KeyHash, primary: &[u8]) -> Option<Slot> {
-        if let Some(pending) = self.queue.pending(hash) {
-            return if let Pending::Slot(slot) = pending { Some(slot) } else { None };
+    /// What is stored at a key. `None`: nothing that could be had in time.
+    pub(crate) async fn find(self: &Arc<Self>, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
+        let place = self.place(hash, key, variant)?;
+        let mut found = None;
+        for _ in 0..LOOKS {
+            let changes = self.queue.changes(hash);
+            if let At::Once(pending) = self.pending_at(hash, key) {
+                return pending;
+            }
+            let looked = self.read(DEADLINE, move |disk| disk.look(place)).await?;
+            found = Some(self.judge(looked, place, Use::Yes, |slot| slot.key() == key)?);
+            if self.queue.changes(hash) == changes {
+                break;
+            }
         }
-        let place = Place { dir: dir_of(self.settings.seed, primary, false)?, hash };
-        let looked = if self.health.is_off() { None } else { self.in_time(place).await };
-        self.judge(looked?, place, Use::Yes, |slot| self.place_of(slot) == Some(place))
+        self.unless_gone(hash, found)
+    }
+
+    /// What is known of a key without a look at the disk.
+    fn pending_at(&self, hash: KeyHash, key: &[u8]) -> At<Option<Slot>> {
+        match self.queue.pending(hash) {
+            Some(Pending::Slot(slot)) => At::Once(Some(slot).filter(|slot| slot.key() == key)),
+            Some(Pending::Gone) => At::Once(None),
+            None if self.health.is_off() => At::Once(None),
+            None => At::Length,
+        }
+    }
+
+    fn unless_gone(&self, hash: KeyHash, found: Option<Slot>) -> Option<Slot> {
+        found.filter(|_| !matches!(self.queue.pending(hash), Some(Pending::Gone)))
     }
 
     /// What is at a place, whatever its key, its body left in its file. Not a use. For threads that may wait.
@@ -83,10 +104,9 @@ impl Disk {
         self.judge(looked, place, Use::No, |slot| self.place_of(slot) == Some(place))
     }
 
-    /// Without waiting; `None`: it would have to.
-    fn at_once(&self, place: Place) -> Option<Looked> {
+    fn at_once(&self, place: Place) -> At<Looked> {
         if self.waits.load(Ordering::Relaxed) {
-            return None;
+            return At::Length;
         }
         let began = self.clock.now();
         let read = self.files.read_at_once(&place.path(), AT_ONCE);
@@ -98,9 +118,9 @@ impl Disk {
             self.waits.store(true, Ordering::Relaxed);
         }
         match read {
-            Ok(bytes) => Some(self.decoded(&bytes)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(error) => Some(Looked::Failed(error)),
+            Ok(bytes) => At::Once(self.decoded(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => At::Length,
+            Err(error) => At::Once(Looked::Failed(error)),
         }
     }
 
@@ -111,40 +131,9 @@ impl Disk {
         }
     }
 
-    /// With a thread that waits, if one is free, and no longer than the deadline.
-    async fn in_time(self: &Arc<Self>, place: Place) -> Option<Looked> {
-        let Ok(Ok(permit)) = timeout(DEADLINE, self.readers.clone().acquire_owned()).await else {
-            self.health.count("busy", &"not read: so many look-ups wait for the disk already");
-            return None;
-        };
-        // It may have gone off while this one waited.
-        if self.health.is_off() {
-            return None;
-        }
-        let disk = self.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let looked = disk.look(place);
-            drop(permit);
-            looked
-        });
-        match timeout(DEADLINE, looked).await {
-            Ok(looked) => looked.ok(),
-            Err(_) => {
-                self.health.failed("read-deadline", &io::ErrorKind::TimedOut.into());
-                None
-            }
-        }
-    }
-
     fn look(&self, place: Place) -> Looked {
-        match self.read(place) {
-            Ok(looked) => looked,
-            Err(error) => Looked::Failed(error),
-        }
-    }
-
-    fn read(&self, place: Place) -> io::Result<Looked> {
-        self.read_file(&place.path(), self.memory.settings().max_object as u64)
+        let held = self.memory.settings().max_object as u64;
+        self.read_file(&place.path(), held).unwrap_or_else(Looked::Failed)
     }
 
     /// Reads a file: whole, where its body is no larger than `held`.

@@ -2,14 +2,14 @@
 
 use super::Disk;
 use super::files::File;
-use super::find::{DEADLINE, preamble_of};
+use super::find::preamble_of;
 use super::format::{BLOCK, Bad, SUM, block_sum};
 use super::names::Place;
+use super::patience::LONG_DEADLINE;
 use crate::store::{Filed, KeyHash};
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
-use tokio::time::timeout;
 
 /// Blocks that are read at a time.
 const AT_A_TIME: u64 = 4;
@@ -30,19 +30,14 @@ pub struct BodyReader {
 impl Disk {
     /// Opens the body of what is stored at a place; `None`: it is not there any more.
     pub(super) async fn open_body(self: &Arc<Self>, dir: u64, hash: KeyHash, body: Filed) -> Option<BodyReader> {
-        if self.health.is_off() {
-            return None;
-        }
-        let permit = timeout(DEADLINE, self.readers.clone().acquire_owned()).await.ok()?.ok()?;
-        let (disk, place) = (self.clone(), Place { dir, hash });
-        let opened = tokio::task::spawn_blocking(move || {
+        let place = Place { dir, hash };
+        let opened = self.read(LONG_DEADLINE, move |disk| {
             let file = disk.files.open(&place.path());
             let opened = file.and_then(|file| preamble_of(&*file).map(|preamble| (file, preamble)));
             let whole = disk.was_whole(place, &body);
-            drop(permit);
             opened.and_then(|opened| if whole { Ok(opened) } else { Err(damaged()) })
         });
-        let (file, preamble) = match timeout(DEADLINE * 10, opened).await.ok()?.ok()? {
+        let (file, preamble) = match opened.await? {
             Ok((file, preamble)) => (file, preamble?),
             Err(error) => {
                 if is_damage(&error) {
@@ -103,9 +98,8 @@ impl BodyReader {
         let first = self.at / BLOCK as u64;
         let blocks = AT_A_TIME.min((self.end - 1) / BLOCK as u64 - first + 1);
         let (file, body, from) = (self.file.clone(), self.body, self.from);
-        let read = tokio::task::spawn_blocking(move || read_blocks(&*file, &body, from, first, blocks));
-        let read = timeout(DEADLINE * 10, read).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
-        let read = read.map_err(io::Error::other)?;
+        let read = self.disk.read(LONG_DEADLINE, move |_| read_blocks(&*file, &body, from, first, blocks));
+        let read = read.await.ok_or(io::ErrorKind::TimedOut)?;
         match &read {
             Err(error) if is_damage(error) => drop(self.disk.is_bad(self.place, Bad::Damaged)),
             Err(error) => self.disk.health.failed("read", error),

@@ -293,3 +293,19 @@ fn after_the_clock_was_set_back_by_a_day_a_page_is_stale_and_no_younger_for_it()
     let left = |windows: &semantics::Windows| windows.error_until.since(windows.generated);
     assert_eq!(left(&found.windows), left(&stored.windows));
 }
+
+#[test]
+fn however_many_ask_for_a_page_that_is_only_on_the_disk_it_is_read_once() {
+    let (files, key) = (Faulty::new(), page("one", "/", 1));
+    let mut life = begin(&files);
+    life.put(small(&key, 1));
+    assert!(life.settle());
+    let files = files.kill();
+    let life = begin(&files);
+    files.set_cold(true);
+    let before = files.count(Kind::Open);
+    let recall = || life.store.recall(key.hash(), &key.bytes, false, life.clock.now());
+    let (a, b, c, d) = runtime().block_on(async { tokio::join!(recall(), recall(), recall(), recall()) });
+    assert!([a, b, c, d].iter().all(Option::is_some));
+    assert_eq!(files.count(Kind::Open) - before, 1);
+}

@@ -150,12 +150,6 @@ pub(super) fn check(files: &Faulty, keys: &[Key], pasts: &[Past], operations: us
             Ok(_) => {}
             Err(error) => wrong.push(error),
         }
-        if key.variant {
-            let there = runtime.block_on(life.disk.find_variant(key.hash(), &key.primary));
-            if there.is_some_and(|slot| *slot.key() != *key.bytes) {
-                wrong.push("a variant is found at another's hash".to_owned());
-            }
-        }
     }
     let usage = life.disk.usage();
     // What has its place was durable before it got there.

@@ -15,7 +15,6 @@ use tokio::runtime::Runtime;
 
 pub(super) struct Key {
     pub(super) bytes: Vec<u8>,
-    pub(super) primary: Vec<u8>,
     pub(super) variant: bool,
     nominated: Vec<(String, Option<Vec<u8>>)>,
     /// What stands there is a vary specification.
@@ -41,7 +40,7 @@ fn primary(deployment: &str, path: &str) -> Vec<u8> {
 
 pub(super) fn page(deployment: &str, path: &str, history: u16) -> Key {
     let bytes = primary(deployment, path);
-    Key { primary: bytes.clone(), bytes, variant: false, nominated: Vec::new(), varies: false, history }
+    Key { bytes, variant: false, nominated: Vec::new(), varies: false, history }
 }
 
 /// Pages of two deployments, some of which keep versions, and a URL that varies, with two variants.
@@ -53,7 +52,7 @@ pub(super) fn keys() -> Vec<Key> {
         let nominated = vec![("accept-language".to_owned(), value)];
         let mut bytes = Vec::new();
         key::write_variant(&mut bytes, &varies.bytes, &nominated);
-        all.push(Key { bytes, primary: varies.bytes.clone(), variant: true, nominated, varies: false, history: 1 });
+        all.push(Key { bytes, variant: true, nominated, varies: false, history: 1 });
     }
     all.push(varies);
     all
