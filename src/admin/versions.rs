@@ -106,6 +106,7 @@ pub(super) async fn put_back(admin: &Admin, request: &Request) -> Result<Respons
         Ok(done) => done,
         Err(NotPutBack::NothingStored) => return Err(nothing_stored(admin, &asked, &url).await),
         Err(NotPutBack::Unknown(there)) => return Err(unknown(&url, id, &there)),
+        Err(NotPutBack::NoRoom) => return Err(no_room()),
     };
     tracing::info!(%url, version = %name(id), pinned = order.pin, "an older version of a page is served again");
     Ok(json(&Served { url, id: Some(name(id)), pinned: order.pin, durable: done.durable }))
@@ -123,6 +124,7 @@ pub(super) async fn unpin(admin: &Admin, request: &Request) -> Result<Response, 
     let durable = match done {
         Ok(durable) => durable,
         Err(NotUnpinned::NothingStored) => return Err(nothing_stored(admin, &asked, &url).await),
+        Err(NotUnpinned::NoRoom) => return Err(no_room()),
         Err(NotUnpinned::NotPinned) => {
             let detail = format!("`{}` is not pinned: it is regenerated as any other page", shortened(&url, 200));
             return Err(Problem::new(StatusCode::CONFLICT, detail).with("url", &url));
@@ -174,6 +176,12 @@ async fn nothing_stored(admin: &Admin, asked: &Asked, url: &str) -> Problem {
         detail = format!("{detail}. {elsewhere}");
     }
     Problem::new(StatusCode::NOT_FOUND, detail).with("url", &url)
+}
+
+fn no_room() -> Problem {
+    let detail = "the disk store takes nothing now: it is off (`larder_store_up` is 0), or less is free than \
+                  `store.disk.min_free`. Nothing was changed; make room, or repair the disk, and try again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 fn unknown(url: &str, id: u64, there: &[u64]) -> Problem {

@@ -4,8 +4,8 @@
 use crate::Engine;
 use crate::invalidate::{Journal, Role};
 use std::io::ErrorKind;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// How often it is read while another process writes it.

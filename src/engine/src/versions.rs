@@ -38,6 +38,8 @@ pub enum NotPutBack {
     NothingStored,
     /// There is none of that id, or it cannot be read any more; these there are.
     Unknown(Vec<u64>),
+    /// The disk is off, or has no room: what cannot be written there would cost the page its versions.
+    NoRoom,
 }
 
 /// Why nothing was unpinned.
@@ -45,6 +47,8 @@ pub enum NotPutBack {
 pub enum NotUnpinned {
     NothingStored,
     NotPinned,
+    /// See [`NotPutBack::NoRoom`].
+    NoRoom,
 }
 
 impl Engine {
@@ -98,6 +102,9 @@ impl Engine {
     /// # Errors
     /// There is no such version: nothing changed.
     pub async fn put_back(&self, visit: &Visit<'_>, id: u64, pin: bool) -> Result<PutBack, NotPutBack> {
+        if !self.store.takes_more() {
+            return Err(NotPutBack::NoRoom);
+        }
         self.recall(visit).await;
         // What is served becomes a version only if it is on the disk.
         self.store.written().await;
@@ -112,15 +119,19 @@ impl Engine {
         let windows = own_windows(&chosen, visit.route, now);
         let windows = if pin { windows.for_ever() } else { windows };
         let response = self.put_anew(selected.hash, &chosen, visit.route, windows, pin);
-        Ok(PutBack { response, durable: self.store.written().await })
+        let durable = self.store.is_written(&response).await;
+        Ok(PutBack { response, durable })
     }
 
     /// What a visit selects is stale from now on, if it was pinned: its next visit renews it. Says whether it is so after a
     /// crash, too.
     ///
     /// # Errors
-    /// It is not pinned.
+    /// It is not pinned, or the disk takes nothing: nothing changed.
     pub async fn unpin(&self, visit: &Visit<'_>) -> Result<bool, NotUnpinned> {
+        if !self.store.takes_more() {
+            return Err(NotUnpinned::NoRoom);
+        }
         self.recall(visit).await;
         let selected = self.select(visit);
         let stored = selected.stored.ok_or(NotUnpinned::NothingStored)?;
@@ -129,8 +140,8 @@ impl Engine {
         }
         let now = self.clock.now();
         let windows = own_windows(&stored, visit.route, now).stale_from(now);
-        self.put_anew(selected.hash, &stored, visit.route, windows, false);
-        Ok(self.store.written().await)
+        let response = self.put_anew(selected.hash, &stored, visit.route, windows, false);
+        Ok(self.store.is_written(&response).await)
     }
 
     /// Stores a response once more, as if it was fetched now: so it is newer than what is there and than every fill that is on

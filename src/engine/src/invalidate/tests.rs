@@ -9,7 +9,9 @@ mod failing;
 mod following;
 mod restore;
 
-use super::{Invalidation, Journal, Mode, NotKept, Opened, Options, Subject, Tags, TagsRefused, Target, Trust, Validity};
+use super::{
+    Invalidation, Journal, Mode, NotKept, Opened, Options, Subject, Tags, TagsRefused, Target, Trust, Validity,
+};
 use disk::Disk;
 use semantics::Timestamp;
 use std::io;

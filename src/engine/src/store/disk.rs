@@ -27,8 +27,8 @@ mod upkeep;
 mod versions;
 mod writer;
 
-pub(super) use find::At;
 pub use files::{File, Files, Space, Stat, is_not_regular, not_regular};
+pub(super) use find::At;
 pub use format::Bad;
 pub use marker::{MARKER, read_seed, write_seed};
 pub use packed::{Packing, unpack};
@@ -288,6 +288,22 @@ impl Disk {
     /// Everything on the disk was judged against hard invalidations up to this epoch.
     pub fn swept(&self, epoch: u64) {
         self.swept.fetch_max(epoch, Ordering::AcqRel);
+    }
+
+    /// Whether what is stored now is to be expected on the disk soon.
+    pub fn takes_more(&self) -> bool {
+        self.is_up() && !self.is_too_full()
+    }
+
+    /// Whether this very response lies there. For threads that may wait.
+    pub(super) fn has(&self, response: &StoredResponse) -> bool {
+        let place = self.place(self.hasher.hash(&response.key), &response.key, !response.variant.is_empty());
+        match place.and_then(|place| self.head_at(place)) {
+            Some(Slot::Response(there)) => {
+                there.fetched_at == response.fetched_at && there.body.digest() == response.body.digest()
+            }
+            Some(Slot::Varies(_)) | None => false,
+        }
     }
 
     /// Whether it is in use.

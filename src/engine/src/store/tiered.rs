@@ -9,6 +9,7 @@ use super::{Body, KeyHash, Slot};
 use semantics::Timestamp;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a stored response is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ impl Place {
     }
 }
 
+/// How long somebody waits for what is on its way to the disk.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// So many files are read for one piece of a walk.
 const FILES_AT_A_TIME: usize = 256;
 
@@ -266,11 +269,23 @@ impl Store {
         self.disk.as_ref()?.chore(move |disk| disk.version(&response, id)).await?
     }
 
-    /// Waits a few seconds for what is on its way to the disk. Says whether all of it is there; without a disk it is not.
-    pub async fn written(&self) -> bool {
-        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+    /// Whether what is stored now gets to the disk, as far as is known; without a disk nothing has to.
+    pub fn takes_more(&self) -> bool {
+        self.disk.as_ref().is_none_or(|disk| disk.takes_more())
+    }
+
+    /// Waits a few seconds for what is on its way to the disk.
+    pub async fn written(&self) {
+        if let Some(disk) = &self.disk {
+            disk.chore(|disk| disk.settle(PATIENCE)).await;
+        }
+    }
+
+    /// The same, and says whether this very response is there; without a disk it is not.
+    pub async fn is_written(&self, response: &Arc<StoredResponse>) -> bool {
         let Some(disk) = &self.disk else { return false };
-        disk.chore(move |disk| disk.settle(PATIENCE)).await.unwrap_or(false)
+        let response = response.clone();
+        disk.chore(move |disk| disk.settle(PATIENCE) && disk.has(&response)).await.unwrap_or(false)
     }
 
     /// Removes older versions that were invalidated hard.
@@ -282,9 +297,8 @@ impl Store {
 
     /// Waits until the disk is as memory says. `false`: it is not, or not everything there is known.
     pub async fn settle(&self) -> bool {
-        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
         let Some(disk) = &self.disk else { return true };
-        disk.long_chore(|disk| disk.usage().indexed && disk.settle(PATIENCE)).await.unwrap_or(false)
+        disk.long_chore(|disk| disk.usage().indexed && disk.settle(12 * PATIENCE)).await.unwrap_or(false)
     }
 
     /// Everything that hard invalidations up to this epoch select is gone from here.

@@ -109,8 +109,7 @@ impl Writer {
                     if is_full(&error) && operation != "min-free" {
                         disk.evict_for_room();
                     }
-                    let again = !is_full(&error);
-                    disk.not_written(job.place, job.number, &slot, again);
+                    disk.not_written(job.place, job.number, &slot, &error);
                 }
             }
             Work::Remove => self.remove(disk, job),
@@ -221,7 +220,7 @@ impl Writer {
                 Ok(()) => placed.push(one),
                 Err(error) => {
                     let _ = disk.files.remove(&one.name);
-                    disk.not_written(one.place, one.number, &one.slot, !is_full(&error));
+                    disk.not_written(one.place, one.number, &one.slot, &error);
                 }
             }
         }
@@ -260,7 +259,7 @@ impl Writer {
         disk.health.failed("sync", &error);
         for Beside { place, number, slot, name, .. } in beside {
             let _ = disk.files.remove(name);
-            disk.not_written(*place, *number, slot, !is_full(&error));
+            disk.not_written(*place, *number, slot, &error);
         }
         if is_full(&error) {
             disk.evict_for_room();
@@ -370,8 +369,8 @@ impl Disk {
 
     /// What was not written is tried again, and found where it waits. What there is no room for, or what fails again and again,
     /// is in memory alone, if it is not too large for that; the version before it does not come back.
-    fn not_written(&self, place: Place, number: u64, slot: &Slot, again: bool) {
-        if again && self.queue.again(place.hash, number) {
+    fn not_written(&self, place: Place, number: u64, slot: &Slot, why: &io::Error) {
+        if !is_full(why) && self.queue.again(place.hash, number) {
             return;
         }
         if self.index.has(place.hash) {

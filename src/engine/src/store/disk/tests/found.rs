@@ -309,3 +309,29 @@ fn however_many_ask_for_a_page_that_is_only_on_the_disk_it_is_read_once() {
     assert!([a, b, c, d].iter().all(Option::is_some));
     assert_eq!(files.count(Kind::Open) - before, 1);
 }
+
+/// A page that is put back: who is told that it holds over a restart must be able to rely on it.
+#[test]
+fn whether_a_response_is_on_the_disk_is_said_of_this_very_one() {
+    let (files, key) = (Faulty::new(), page("one", "/", 1));
+    let mut life = begin(&files);
+    let response = |slot: &Slot| match slot {
+        Slot::Response(response) => response.clone(),
+        Slot::Varies(_) => unreachable!("it is a page"),
+    };
+    let (first, second) = (small(&key, 1), small(&key, 2));
+    life.put(first.clone());
+    assert!(life.settle() && life.disk.has(&response(&first)));
+    assert!(life.disk.takes_more() && !life.disk.has(&response(&second)));
+    files.no_space_after(0);
+    life.put(second.clone());
+    assert!(life.settle(), "nothing waits any more");
+    assert!(!life.disk.has(&response(&second)), "but it is not there");
+    assert!(!life.disk.has(&response(&first)), "and neither is what it replaced");
+    files.fail_every(1, EIO);
+    for n in 0..5 {
+        life.put(small(&key, 3 + n));
+        life.settle();
+    }
+    assert!(!life.disk.takes_more(), "it is off");
+}
