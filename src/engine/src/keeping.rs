@@ -6,7 +6,7 @@ use crate::invalidate::{Journal, Role};
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often it is read while another process writes it.
 const FOLLOWED: Duration = Duration::from_millis(100);
@@ -81,13 +81,9 @@ impl Engine {
 
 /// Writes the journal, and looks after it in between.
 fn keep_up(engine: &Weak<Engine>, journal: &Journal) {
-    let (mut pause, mut looked) = (Duration::ZERO, Instant::now());
-    loop {
-        journal.write_next(pause.saturating_sub(looked.elapsed()));
-        if looked.elapsed() >= pause {
-            let Some(engine) = engine.upgrade() else { return };
-            pause = engine.keep_up_once();
-            looked = Instant::now();
-        }
+    while let Some(engine) = engine.upgrade() {
+        let pause = engine.keep_up_once();
+        drop(engine);
+        journal.write_next(pause);
     }
 }

@@ -96,8 +96,8 @@ impl Journal {
         self.commit().is_none_or(|commit| commit.wait_for(event.0, patience))
     }
 
-    /// Waits for something to happen, for so long at most, and writes it. Says whether anything was written, or refused.
-    pub fn write_next(&self, pause: Duration) -> bool {
+    /// Waits for something to happen, for so long at most, and writes it.
+    pub fn write_next(&self, pause: Duration) {
         let mut queue = self.queue.lock();
         if queue.is_empty() {
             self.queued.wait_for(&mut queue, pause);
@@ -107,7 +107,6 @@ impl Journal {
         if something {
             self.wait(EventNumber(newest));
         }
-        something
     }
 
     /// All of the state, to be written down, and up to which event it tells of them.

@@ -4,7 +4,7 @@ use crate::store::disk::File;
 use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Which of the events are on the disk.
 #[derive(Default)]
@@ -131,12 +131,12 @@ impl Commit {
     /// The same, while another thread writes it and waits for it, and for so long at most. Where the disk did not answer
     /// others in time, and has not since, it is not waited for.
     pub(in crate::invalidate) fn wait_for(&self, number: u64, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
         let mut progress = self.progress.lock();
-        while progress.synced < number && progress.refused < number && progress.synced >= progress.late {
-            if self.changed.wait_until(&mut progress, until).timed_out() {
-                progress.late = number;
-            }
+        let open = |progress: &mut Progress| {
+            progress.synced < number && progress.refused < number && progress.synced >= progress.late
+        };
+        if self.changed.wait_while_for(&mut progress, open, patience).timed_out() && progress.synced < number {
+            progress.late = number;
         }
         progress.synced >= number
     }
