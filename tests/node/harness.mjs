@@ -90,14 +90,14 @@ const running = new Set();
 process.on('exit', () => running.forEach((child) => child.signal('SIGKILL')));
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(name, () => process.exit(1));
 
-/** A command in a process group of its own, which is what signals go to. */
+/** A command in a process group of its own, which is what signals go to. `keep`: so much of what it prints, in characters. */
 export class Child {
-  constructor(command, args, options = {}) {
+  constructor(command, args, { keep: length = 20_000, ...options } = {}) {
     this.name = `${path.basename(command)} ${args.join(' ')}`;
     this.output = '';
     this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options, env: { ...environment, ...options.env }, detached: true });
     running.add(this);
-    const keep = (text) => { this.output = (this.output + text).slice(-20_000); };
+    const keep = (text) => { this.output = (this.output + text).slice(-length); };
     this.process.stdout.setEncoding('utf8').on('data', keep);
     this.process.stderr.setEncoding('utf8').on('data', keep);
     this.ended = new Promise((resolve) => {

@@ -30,6 +30,9 @@ fn why_not_stored(reason: NotStorable) -> &'static str {
             "The origin sends `private`: the answer is for one visitor, and no shared cache may keep it (RFC 9111, \
              5.2.2.7)."
         }
+        NotStorable::Authorization => {
+            "It was asked for with `Authorization`, and the answer does not say that it is for others too (RFC 9111, 3.5)."
+        }
         NotStorable::SetCookie => {
             "The answer sets a cookie, and this route does not strip cookies: one visitor's session must not become \
              everybody's. RFC 9111, 7.3 leaves that to the cache, and Larder does not store such answers."
@@ -87,6 +90,9 @@ fn how_to_store(reason: NotStorable) -> &'static str {
         NotStorable::Private => {
             "If the page is the same for everybody, have the origin say `public` instead, or give the page a route \
              with `revalidate` and `override_origin: true`."
+        }
+        NotStorable::Authorization => {
+            "If the answer is the same for everybody, have the origin send `public`, or `s-maxage` with a lifetime."
         }
         NotStorable::SetCookie => {
             "Do not set the cookie on this page; or, if nobody needs it there, say `set_cookie: strip` on its route."

@@ -27,10 +27,11 @@ fn place(reason: NotStorable) -> usize {
         NotStorable::Encoded => 12,
         NotStorable::Guard => 13,
         NotStorable::NotAdmitted => 14,
+        NotStorable::Authorization => 15,
     }
 }
 
-const REASONS: [NotStorable; 15] = [
+const REASONS: [NotStorable; 16] = [
     NotStorable::NoStore,
     NotStorable::Private,
     NotStorable::SetCookie,
@@ -46,6 +47,7 @@ const REASONS: [NotStorable; 15] = [
     NotStorable::Encoded,
     NotStorable::Guard,
     NotStorable::NotAdmitted,
+    NotStorable::Authorization,
 ];
 
 const FAILURES: [Failure; 26] = [

@@ -3,7 +3,7 @@
 use super::{check_cookies, guard, is_token};
 use crate::config::fault::Fault;
 use crate::config::raw::{
-    BypassWhen as RawBypassWhen, Draft, Limit, OnUncacheable as RawOnUncacheable, Root, RouteKeys,
+    BypassWhen as RawBypassWhen, Limit, OnUncacheable as RawOnUncacheable, Profile, Root, RouteKeys,
     SetCookie as RawSetCookie,
 };
 use crate::config::tree::Spot;
@@ -15,12 +15,14 @@ use std::num::{NonZeroU16, NonZeroU32};
 /// The policy for requests that match no route. Its faults are those of `defaults`.
 pub(super) fn unmatched(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> Policy {
     check(&root.defaults.keys, &file.key("defaults"), faults);
-    policy(&root.defaults.keys, Revalidate::Origin, &root.draft)
+    policy(&root.defaults.keys, Revalidate::Origin, root)
 }
 
 /// What the keys of a route, its defaults included, make of it.
-pub(super) fn policy(keys: &RouteKeys, revalidate: Revalidate, draft: &Draft) -> Policy {
+pub(super) fn policy(keys: &RouteKeys, revalidate: Revalidate, root: &Root) -> Policy {
+    let draft = &root.draft;
     let mut policy = match revalidate {
+        Revalidate::Origin if root.profile == Profile::Rfc9111 => Policy::plain(),
         Revalidate::Origin => Policy::header_driven(),
         window => Policy::isr(window),
     };

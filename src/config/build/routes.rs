@@ -39,7 +39,7 @@ pub(super) fn routes(
         let revalidate = revalidate(route, &spot, faults);
         check(&route.keys, &spot, faults);
         check_together(route, revalidate, &spot, faults);
-        let mut policy = policy(&route.keys, revalidate, &root.draft);
+        let mut policy = policy(&route.keys, revalidate, root);
         policy.fallback = prerender::fallback(route, revalidate, &spot, faults);
         let matcher = matcher(route, sites, &spot.key("match"), faults);
         let prerender = prerender::of_route(route, &matcher, &spot, faults);

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use values::{Auto, NotAvailable, OnlyFalse, OnlyIsr, TextOrNull};
+use values::{Auto, NotAvailable, OnlyFalse, TextOrNull};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -31,9 +31,9 @@ pub(crate) struct Root {
     pub(crate) listen: Option<String>,
     /// The URL of the renderer behind: short for `origins` with one origin, `app`, and this one server.
     pub(crate) origin: Option<String>,
-    /// `isr`: Larder's opinions hold on header-driven routes too.
+    /// `isr`: Larder's opinions hold on header-driven routes too; `rfc9111`: these are a plain HTTP cache's.
     #[serde(default)]
-    pub(crate) profile: OnlyIsr,
+    pub(crate) profile: Profile,
     /// The hosts that are served. Each list is one site; its first name is sent to the origin. Other hosts get 421.
     #[serde(default)]
     pub(crate) hosts: Vec<Vec<String>>,
@@ -67,6 +67,15 @@ pub(crate) struct Root {
     /// The first route that matches a request decides. What matches none is header-driven, on the first origin.
     #[serde(default)]
     pub(crate) routes: Vec<Route>,
+}
+
+/// Whose rules hold on header-driven routes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Profile {
+    #[default]
+    Isr,
+    Rfc9111,
 }
 
 /// Whose pages are stored: a new version of the application has pages of its own.

@@ -27,11 +27,12 @@ pub(crate) fn request(visit: &Visit<'_>, nominated: &[String], carry: Carry, kin
             || policy.forward_headers.iter().any(|f| field.is(f))
             || nominated.iter().any(|n| field.is(n));
         let browser = carry == Carry::BrowserFields && personal::is_visitors_own(field.name) && !field.is("referer");
-        if keyed || browser {
+        let plainly = policy.is_plain() && personal::is_forwarded_plainly(field.name);
+        if keyed || browser || plainly {
             fields.add(field.name, field.value);
         }
     }
-    if let Some(cookies) = keyed_cookies(visit) {
+    if let Some(cookies) = keyed_cookies(visit).filter(|_| !policy.is_plain()) {
         fields.add("cookie", &cookies);
     }
     fields.add_if_absent(header::USER_AGENT, USER_AGENT);

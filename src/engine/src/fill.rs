@@ -270,6 +270,7 @@ impl Job {
         let rendered_in = self.stored.as_ref().map_or(Duration::ZERO, |s| s.rendered_in());
         for _ in 1..honesty::requests_at_most(rendered_in) {
             let asks_again = self.request.kind != Kind::Fill || self.cause == Cause::Operator;
+            let asks_again = asks_again && !self.route.policy.is_plain();
             if !asks_again || !fetched.is_stale() {
                 break;
             }
@@ -311,6 +312,12 @@ impl Job {
                 }
                 Settlement::Freshen => return Ok(Fetched::Freshen(response, times)),
                 Settlement::Relay(reason) => return Ok(Fetched::Relay(response, reason)),
+                Settlement::Replace(reason) => {
+                    if let Some(stored) = self.stored.take() {
+                        self.engine.store.remove_response(self.hash, &stored);
+                    }
+                    return Ok(Fetched::Relay(response, reason));
+                }
                 Settlement::Drop(reason) => return Err(Ending::Dropped(reason)),
                 Settlement::Fail(failure) => return Err(self.failure_answer(failure, response, deadline).await),
             }

@@ -1,6 +1,7 @@
 //! Freshness lifetime, current age and the windows in which a stored response may answer (RFC 9111, 4.2; RFC 5861; semantics 7-12).
 
 use crate::cache_control::CacheControl;
+use crate::plain;
 use crate::policy::{Policy, Revalidate};
 use crate::targeted;
 use crate::time::Timestamp;
@@ -168,7 +169,7 @@ fn usual_case(date: &str) -> String {
 }
 
 /// Age on arrival: the larger of what Age says and what the dates say, plus the time on the way (RFC 9111, 4.2.3).
-fn age_at_completion(fields: &HeaderMap, times: &Times) -> Duration {
+fn age_at_completion(fields: &HeaderMap, times: &Times, policy: &Policy) -> Duration {
     let apparent = single_date(fields, "date").map_or(Duration::ZERO, |date| {
         let apparent = times.responded.since(date);
         // Date has whole seconds: less than one of them is rounding, not age.
@@ -178,7 +179,8 @@ fn age_at_completion(fields: &HeaderMap, times: &Times) -> Duration {
     let delay = times.responded.since(times.requested);
     let corrected = if told.is_zero() { told } else { told + delay };
     // Our choice: a Date that is off by less than a minute is a clock that is off. Age is what caches behind us send.
-    let apparent = if apparent < Duration::from_secs(60) { Duration::ZERO } else { apparent };
+    let tolerated = !policy.is_plain() && apparent < Duration::from_secs(60);
+    let apparent = if tolerated { Duration::ZERO } else { apparent };
     apparent.max(corrected)
 }
 
@@ -192,9 +194,13 @@ fn age_field(fields: &HeaderMap) -> Duration {
 /// The windows of a complete, storable response. `replaces`: something is stored that it takes the place of.
 pub fn windows(status: u16, fields: &HeaderMap, policy: &Policy, times: &Times, replaces: bool) -> Windows {
     let governing = Governing::of(fields);
-    let age = age_at_completion(fields, times);
-    let own = explicit_lifetime(fields, &governing, times.responded)
-        .or((replaces && is_gone(status)).then_some(GONE_AT_MOST));
+    let age = age_at_completion(fields, times, policy);
+    let own = explicit_lifetime(fields, &governing, times.responded).or_else(|| {
+        if policy.is_plain() {
+            return plain::heuristic(status, fields, &governing.cache_control, times.responded);
+        }
+        (replaces && is_gone(status)).then_some(GONE_AT_MOST)
+    });
     match policy.revalidate {
         Revalidate::Origin => header_driven(&governing.cache_control, own, age, policy, times.completed),
         Revalidate::Every(window) => isr(Some(window), status, own, age, policy, times.completed),
@@ -216,7 +222,7 @@ fn header_driven(
         Some(left) => completed.after(left),
         None => completed.before(age - lifetime),
     };
-    if cc.forbids_stale() {
+    if cc.forbids_stale() || (policy.is_plain() && plain::forbids_stale(cc)) {
         let (stale_until, error_until) = (fresh_until, fresh_until);
         return Windows { generated: completed, age_at_generation: age, fresh_until, stale_until, error_until };
     }

@@ -14,6 +14,7 @@ pub mod key;
 pub mod message;
 pub mod page;
 pub mod personal;
+mod plain;
 pub mod policy;
 pub mod query;
 pub mod range;

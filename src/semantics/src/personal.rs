@@ -16,6 +16,10 @@ pub enum Personal {
 
 /// Judges a request on a route. `nominated` are the fields that Vary is known to name: they are keyed, so not personal.
 pub fn judge(request: &Request<'_>, facts: &Facts<'_>, policy: &Policy, nominated: &[String]) -> Personal {
+    // All of it is on the fill.
+    if policy.is_plain() {
+        return Personal::No;
+    }
     if facts.cookie && personal_cookie(request, policy) {
         return Personal::Yes;
     }
@@ -125,6 +129,13 @@ pub fn is_never_on_a_fill(name: &str) -> bool {
         || has_prefix(name, "x-forwarded-")
         || name.eq_ignore_ascii_case("forwarded")
         || name.eq_ignore_ascii_case("via")
+}
+
+/// Whether a plain cache's own requests have a visitor's field (RFC 9110, 7.6; RFC 9111, 4.3.1): but for what is about his
+/// connection, his conditions and the part that he wants, and what is not for visitors to say.
+pub fn is_forwarded_plainly(name: &str) -> bool {
+    let for_caches = name.eq_ignore_ascii_case("cache-control") || name.eq_ignore_ascii_case("pragma");
+    for_caches || !is_never_on_a_fill(name)
 }
 
 /// Fields by which frameworks talk to themselves. They never come from outside (semantics 52): removed on both roads.

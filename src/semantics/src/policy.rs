@@ -15,9 +15,21 @@ pub enum Revalidate {
     Never,
 }
 
+/// Whose rules hold on header-driven routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// Larder's opinions beside the RFCs (semantics 1-12).
+    #[default]
+    Isr,
+    /// Those of RFC 9111 alone: a plain HTTP cache.
+    Rfc9111,
+}
+
 /// What happens to an answer with Set-Cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetCookie {
+    /// Stored and replayed, as RFC 9111 (7.3) has it.
+    Store,
     /// The field is removed and the answer stored.
     Strip,
     /// The answer is not stored.
@@ -124,6 +136,7 @@ fn same_secret(secret: &[u8], sent: &[u8]) -> bool {
 /// One route's choices. Plain data: whoever reads configuration fills it in.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    pub profile: Profile,
     pub revalidate: Revalidate,
     /// How long after its generation an ISR page may be served stale: X = G + `expire`.
     pub expire: Duration,
@@ -170,6 +183,7 @@ impl Policy {
     /// What holds where no route says otherwise (semantics, "header-driven").
     pub fn header_driven() -> Self {
         Policy {
+            profile: Profile::Isr,
             revalidate: Revalidate::Origin,
             expire: Duration::from_secs(365 * 86_400),
             stale_if_error: None,
@@ -207,6 +221,16 @@ impl Policy {
             browser_cache_control: Some(BROWSER_CACHE_CONTROL.to_owned()),
             ..Policy::header_driven()
         }
+    }
+
+    /// Header-driven, as a plain HTTP cache.
+    pub fn plain() -> Self {
+        Policy { profile: Profile::Rfc9111, set_cookie: SetCookie::Store, ..Policy::header_driven() }
+    }
+
+    /// Whether RFC 9111 alone says what is stored and reused.
+    pub fn is_plain(&self) -> bool {
+        self.profile == Profile::Rfc9111 && !self.is_isr()
     }
 
     /// Whether a cookie puts its request into draft mode (semantics 49).

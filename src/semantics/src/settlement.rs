@@ -113,6 +113,8 @@ impl Failure {
 pub struct StoredSummary<'a> {
     pub validators: Validators<'a>,
     pub has_body: bool,
+    /// It is no error of the origin's, and may still be used.
+    pub good: bool,
 }
 
 /// An answer's head as it came.
@@ -124,6 +126,8 @@ pub struct AnswerHead<'a> {
     pub close_delimited: bool,
     /// `Content-Length`, where given.
     pub length: Option<u64>,
+    /// The request had `Authorization`.
+    pub authorized: bool,
 }
 
 /// What to do with an answer, judged by its head.
@@ -139,6 +143,8 @@ pub enum Settlement {
     Relay(NotStorable),
     /// What is stored is to go: the page is no longer anybody's to share.
     Drop(NotStorable),
+    /// The same, and the one who asked gets this, which answers his very request.
+    Replace(NotStorable),
     /// A failure: what is stored stays as it was.
     Fail(Failure),
 }
@@ -151,6 +157,9 @@ pub fn settle(
     times: &Times,
     url: &str,
 ) -> Settlement {
+    if policy.is_plain() {
+        return settle_plain(stored, answer, policy, times);
+    }
     let status = answer.status;
     match storability::verdict(status) {
         Verdict::NotModified => return settle_not_modified(stored, answer),
@@ -170,6 +179,34 @@ pub fn settle(
         Ok(nominated) => settle_storable(stored, answer, nominated),
         Err(reason) => settle_not_storable(stored, reason, status, policy),
     }
+}
+
+/// By RFC 9111 alone, but for errors of the origin's: they never take the place of what is good (9111, 4.2.4 and 4.3.3).
+fn settle_plain(
+    stored: Option<StoredSummary<'_>>,
+    answer: &AnswerHead<'_>,
+    policy: &Policy,
+    times: &Times,
+) -> Settlement {
+    let status = answer.status;
+    if status == StatusCode::NOT_MODIFIED {
+        // Whatever its validator: the origin has answered a request for exactly what is stored.
+        let asked = stored.is_some_and(|stored| !stored.validators.is_empty());
+        return if asked { Settlement::Freshen } else { Settlement::Refetch };
+    }
+    if status.is_server_error() && stored.is_some_and(|stored| stored.good) {
+        return Settlement::Fail(Failure::Status(status.as_u16()));
+    }
+    let judged = storability::judge(status, answer.fields, policy, times.responded, stored.is_some());
+    let refused = match judged {
+        Ok(_) if answer.authorized && !storability::is_shared_with_credentials(answer.fields) => {
+            NotStorable::Authorization
+        }
+        Ok(_) if answer.close_delimited => NotStorable::CloseDelimited,
+        Ok(nominated) => return Settlement::Store { nominated },
+        Err(reason) => reason,
+    };
+    if stored.is_some() { Settlement::Replace(refused) } else { Settlement::Relay(refused) }
 }
 
 fn settle_not_modified(stored: Option<StoredSummary<'_>>, answer: &AnswerHead<'_>) -> Settlement {

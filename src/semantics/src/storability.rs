@@ -2,6 +2,7 @@
 
 use crate::cache_control::CacheControl;
 use crate::freshness::{self, Governing};
+use crate::plain;
 use crate::policy::{Policy, SetCookie};
 use crate::time::Timestamp;
 use crate::vary::{self, Vary};
@@ -14,6 +15,8 @@ pub enum NotStorable {
     NoStore,
     /// `Cache-Control: private` (RFC 9111, 5.2.2.7).
     Private,
+    /// Asked for with `Authorization`, and not said to be everybody's (RFC 9111, 3.5).
+    Authorization,
     /// Set-Cookie on a route that does not strip it (our choice: RFC 9111 allows it, sessions forbid it).
     SetCookie,
     /// `Vary: *` (RFC 9111, 4.1), or more fields than can be told apart.
@@ -47,6 +50,7 @@ impl NotStorable {
         match self {
             NotStorable::NoStore => "no-store",
             NotStorable::Private => "private",
+            NotStorable::Authorization => "authorization",
             NotStorable::SetCookie => "set-cookie",
             NotStorable::VaryUnmatchable => "vary-unmatchable",
             NotStorable::VaryPersonal => "vary-personal",
@@ -104,17 +108,39 @@ pub fn judge(
     responded: Timestamp,
     replaces: bool,
 ) -> Result<Vec<String>, NotStorable> {
+    let governing = Governing::of(fields);
+    if policy.is_plain() {
+        let own = freshness::explicit_lifetime(fields, &governing, responded);
+        plain::judge(status, fields, &governing.cache_control, own)?;
+    } else {
+        judge_by_opinion(status, fields, policy, &governing, responded, replaces)?;
+    }
+    if policy.set_cookie == SetCookie::Bypass && fields.contains_key(http::header::SET_COOKIE) {
+        return Err(NotStorable::SetCookie);
+    }
+    match vary::parse(fields.get_all(http::header::VARY).into_iter().map(http::HeaderValue::as_bytes), policy) {
+        Vary::Fields(names) => Ok(names),
+        Vary::Unmatchable => Err(NotStorable::VaryUnmatchable),
+        Vary::Personal(_) => Err(NotStorable::VaryPersonal),
+    }
+}
+
+/// The same for all that Vary and cookies do not decide, by semantics 7, 11, 28 and 30.
+fn judge_by_opinion(
+    status: StatusCode,
+    fields: &HeaderMap,
+    policy: &Policy,
+    governing: &Governing,
+    responded: Timestamp,
+    replaces: bool,
+) -> Result<(), NotStorable> {
     match verdict(status) {
         Verdict::Success | Verdict::SuccessWithLifetime => {}
         _ if status == StatusCode::PARTIAL_CONTENT => return Err(NotStorable::Partial),
         _ => return Err(NotStorable::Status),
     }
-    let governing = Governing::of(fields);
     forbidden(&governing.cache_control, policy)?;
-    if policy.set_cookie == SetCookie::Bypass && fields.contains_key(http::header::SET_COOKIE) {
-        return Err(NotStorable::SetCookie);
-    }
-    let own = freshness::explicit_lifetime(fields, &governing, responded);
+    let own = freshness::explicit_lifetime(fields, governing, responded);
     if own.is_none() && verdict(status) == Verdict::SuccessWithLifetime {
         return Err(NotStorable::Status);
     }
@@ -124,11 +150,12 @@ pub fn judge(
     if !policy.is_isr() && !reusable && !gone && !has_validator(fields) {
         return Err(NotStorable::NoLifetime);
     }
-    match vary::parse(fields.get_all(http::header::VARY).into_iter().map(http::HeaderValue::as_bytes), policy) {
-        Vary::Fields(names) => Ok(names),
-        Vary::Unmatchable => Err(NotStorable::VaryUnmatchable),
-        Vary::Personal(_) => Err(NotStorable::VaryPersonal),
-    }
+    Ok(())
+}
+
+/// Whether an answer to a request with `Authorization` may be shared, where such a request may fill at all.
+pub(crate) fn is_shared_with_credentials(fields: &HeaderMap) -> bool {
+    plain::is_shared_with_credentials(&Governing::of(fields).cache_control)
 }
 
 /// Whether a storable answer says that it is everybody's: a lifetime or a stale window, `public`, or a field for shared

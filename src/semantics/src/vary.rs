@@ -53,6 +53,10 @@ fn nomination(name: &str, policy: &Policy) -> Nomination {
     match name {
         // Every fill asks for `identity`.
         "accept-encoding" => Nomination::Settled,
+        // Fills have the visitor's own: whoever sends the same may have it.
+        "cookie" | "authorization" | "user-agent" if policy.is_plain() && !policy.keys_header(name) => {
+            Nomination::Varies
+        }
         "cookie" if policy.key_cookies.is_empty() && !policy.keys_header(name) => Nomination::Personal("cookie"),
         "cookie" => Nomination::Settled,
         "authorization" if !policy.keys_header(name) => Nomination::Personal("authorization"),

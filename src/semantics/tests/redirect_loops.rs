@@ -15,8 +15,8 @@ fn settled(has_body: Option<bool>, status: u16, url: &str, location: &str) -> Se
     fields.insert("cache-control", HeaderValue::from_static("max-age=60"));
     fields.insert("location", HeaderValue::from_str(location).expect("a field value"));
     let status = StatusCode::from_u16(status).expect("a status");
-    let answer = AnswerHead { status, fields: &fields, close_delimited: false, length: Some(0) };
-    let stored = has_body.map(|has_body| StoredSummary { validators: Validators::default(), has_body });
+    let answer = AnswerHead { status, fields: &fields, close_delimited: false, length: Some(0), authorized: false };
+    let stored = has_body.map(|has_body| StoredSummary { validators: Validators::default(), has_body, good: true });
     let policy = Policy::isr(Revalidate::Every(Duration::from_secs(60)));
     settle(stored, &answer, &policy, &Times { requested: now, responded: now, completed: now }, url)
 }

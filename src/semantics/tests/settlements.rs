@@ -35,9 +35,9 @@ impl Held {
         let validators = Validators { etag: Some(b"\"v1\""), last_modified: Some(b"Sun, 06 Nov 1994 08:49:37 GMT") };
         match self {
             Held::Nothing => None,
-            Held::Page => Some(StoredSummary { validators, has_body: true }),
-            Held::Bare => Some(StoredSummary { validators: Validators::default(), has_body: true }),
-            Held::Redirect => Some(StoredSummary { validators: Validators::default(), has_body: false }),
+            Held::Page => Some(StoredSummary { validators, has_body: true, good: true }),
+            Held::Bare => Some(StoredSummary { validators: Validators::default(), has_body: true, good: true }),
+            Held::Redirect => Some(StoredSummary { validators: Validators::default(), has_body: false, good: true }),
         }
     }
 }
@@ -66,6 +66,7 @@ fn settled(policy: &Policy, held: Held, status: u16, list: Fields<'_>, body: Bod
         fields: &map,
         close_delimited: matches!(body, Body::UntilClose),
         length: if let Body::Length(n) = body { Some(n) } else { None },
+        authorized: false,
     };
     settle(held.summary(), &answer, policy, &Times { requested: NOW, responded: NOW, completed: NOW }, url)
 }

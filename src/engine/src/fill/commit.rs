@@ -141,7 +141,11 @@ impl Job {
 
     /// What says of itself that it is stale is never stored as fresh (semantics 23).
     fn honest(&self, windows: Windows, fields: &HeaderMap) -> Windows {
-        if honesty::is_stale(fields) { honesty::stale_from_the_start(windows) } else { windows }
+        if honesty::is_stale(fields) && !self.route.policy.is_plain() {
+            honesty::stale_from_the_start(windows)
+        } else {
+            windows
+        }
     }
 
     /// A stale answer comes quickly and says nothing of the render behind it.

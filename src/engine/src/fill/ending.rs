@@ -139,6 +139,11 @@ impl Job {
         if blocked && self.route.policy.is_isr() && self.route.first_block() {
             tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = reason.as_str(), "the origin's Cache-Control keeps pages of this route out of the cache; `override_origin: true` stores them all the same");
         }
+        let may_change = !matches!(reason, NotStorable::TooLarge | NotStorable::CloseDelimited);
+        if self.route.policy.is_plain() && may_change {
+            // The next answer is stored if it may be.
+            return;
+        }
         let until = now.after(NOT_STORABLE_FOR);
         self.note(&Known::NotStorable { reason, until, epoch: self.began, personal_only });
     }

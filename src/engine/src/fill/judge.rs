@@ -15,15 +15,17 @@ use tokio::time::Instant;
 
 impl Job {
     pub(super) fn settle(&mut self, response: &OriginResponse, times: &Times) -> Settlement {
-        let stored = self
-            .stored
-            .as_deref()
-            .map(|s| StoredSummary { validators: self.sent_validators(s), has_body: !s.body.is_empty() });
+        let stored = self.stored.as_deref().map(|s| StoredSummary {
+            validators: self.sent_validators(s),
+            has_body: !s.body.is_empty(),
+            good: !s.head.status().is_server_error() && self.engine.is_usable(s, times.responded),
+        });
         let answer = AnswerHead {
             status: response.status,
             fields: &response.fields,
             close_delimited: response.close_delimited,
             length: response.length,
+            authorized: self.request.fields.iter().any(|(name, _)| *name == http::header::AUTHORIZATION),
         };
         let settlement = settle(stored, &answer, &self.route.policy, times, &self.request.url());
         let goes = matches!(
@@ -41,7 +43,9 @@ impl Job {
                 self.refuse(NotStorable::Encoded)
             }
             // The leader may not have asked for this coding: everybody asks for himself.
-            Settlement::Relay(reason) if !matches!(decode::of(&response.fields), Encoding::None) => {
+            Settlement::Relay(reason) | Settlement::Replace(reason)
+                if !matches!(decode::of(&response.fields), Encoding::None) =>
+            {
                 Settlement::Drop(reason)
             }
             Settlement::Store { .. } if self.too_large(response.length) => self.refuse(NotStorable::TooLarge),

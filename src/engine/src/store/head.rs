@@ -99,7 +99,8 @@ impl HeadBuilder<'_> {
         }
         let replaced = (name == "cache-control" && self.browser_cache_control().is_some())
             || self.policy.response_headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
-        if replaced || HIDDEN.contains(&name) { Place::Hidden } else { Place::Wire }
+        let hidden = HIDDEN.contains(&name) && !self.policy.is_plain();
+        if replaced || hidden { Place::Hidden } else { Place::Wire }
     }
 
     fn browser_cache_control(&self) -> Option<&str> {

@@ -1,0 +1,72 @@
+//! `profile: rfc9111`: what RFC 9111 lets a shared cache store and reuse, without Larder's opinions. It holds for
+//! header-driven routes.
+
+use crate::cache_control::CacheControl;
+use crate::freshness::parse_date;
+use crate::storability::NotStorable;
+use crate::time::Timestamp;
+use http::{HeaderMap, StatusCode, header};
+use std::time::Duration;
+
+/// Statuses whose semantics are known here: those of RFC 9110 (for `must-understand`: RFC 9111, 5.2.2.3).
+fn is_understood(status: u16) -> bool {
+    matches!(status, 200..=206 | 300..=308 | 400..=417 | 421 | 422 | 426 | 428 | 429 | 431 | 451 | 500..=505 | 511)
+}
+
+/// Statuses that may be stored without a lifetime (RFC 9110, 15.1), but for 206, which is a part.
+fn is_heuristic(status: u16) -> bool {
+    matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
+/// Whether a response may be stored (RFC 9111, 3). `own`: its explicit lifetime.
+///
+/// # Errors
+/// It may not, or there would be no use in it.
+pub(crate) fn judge(
+    status: StatusCode,
+    fields: &HeaderMap,
+    cc: &CacheControl,
+    own: Option<Duration>,
+) -> Result<(), NotStorable> {
+    if status == StatusCode::PARTIAL_CONTENT {
+        return Err(NotStorable::Partial);
+    }
+    let code = status.as_u16();
+    if status.is_informational() || status == StatusCode::NOT_MODIFIED || (cc.must_understand && !is_understood(code)) {
+        return Err(NotStorable::Status);
+    }
+    // Understood, `must-understand` takes `no-store` back (RFC 9111, 5.2.2.3).
+    if cc.no_store && !cc.must_understand {
+        return Err(NotStorable::NoStore);
+    }
+    if cc.private {
+        return Err(NotStorable::Private);
+    }
+    if own.is_none() && !cc.public && !is_heuristic(code) {
+        return Err(NotStorable::Status);
+    }
+    let validator = fields.contains_key(header::ETAG) || fields.contains_key(header::LAST_MODIFIED);
+    let stale = own.is_some() || cc.stale_while_revalidate.is_some();
+    if stale || validator { Ok(()) } else { Err(NotStorable::NoLifetime) }
+}
+
+/// Whether what was asked for with `Authorization` may be shared (RFC 9111, 3.5).
+pub(crate) fn is_shared_with_credentials(cc: &CacheControl) -> bool {
+    cc.public || cc.must_revalidate || cc.s_maxage.is_some()
+}
+
+/// A tenth of how long it has not changed, where nothing else is said and the status allows it (RFC 9111, 4.2.2).
+pub(crate) fn heuristic(status: u16, fields: &HeaderMap, cc: &CacheControl, responded: Timestamp) -> Option<Duration> {
+    if !is_heuristic(status) && !cc.public {
+        return None;
+    }
+    let date = |name| parse_date(fields.get(name)?.as_bytes());
+    let changed = date(header::LAST_MODIFIED)?;
+    Some(date(header::DATE).unwrap_or(responded).since(changed) / 10)
+}
+
+/// `s-maxage` alone forbids to serve stale (RFC 9111, 5.2.2.10); with a stale window beside it the origin has said that it
+/// may be (our reading of RFC 5861).
+pub(crate) fn forbids_stale(cc: &CacheControl) -> bool {
+    cc.s_maxage.is_some() && cc.stale_while_revalidate.is_none() && cc.stale_if_error.is_none()
+}
