@@ -24,7 +24,7 @@ demo: setup
 	cargo build --release --bin larder
 	$(RELEASE) demo --port $(PORT)
 
-# Formatting, lints, every fast test, and real Next.js and Nuxt apps. About 17 minutes on two cores, once built.
+# Formatting, lints, every fast test, real Next.js and Nuxt apps, and the public HTTP cache test suite. About 17 minutes on two cores, once built.
 test: setup-test check
 	cargo test --workspace
 	cargo build --bin larder
@@ -34,6 +34,7 @@ test: setup-test check
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/draft-init.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/deployments.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nuxt/nuxt.test.mjs
+	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/conformance/conformance.test.mjs
 
 check: setup
 	cargo fmt --all --check

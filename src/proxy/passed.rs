@@ -2,7 +2,6 @@
 //! pingora's ordinary proxying. Here are its hooks, and what they add: hygiene, deadlines, slots, and what others may
 //! learn from a personal visitor's answer.
 
-use super::lookup::Asked;
 use super::site::Handover;
 use super::synthetic::wants_json;
 use crate::origin::forwarding;
@@ -17,7 +16,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use semantics::settlement::Failure;
-use semantics::{CacheStatus, Field, Outcome, Timestamp, personal, tags};
+use semantics::{CacheStatus, Outcome, Timestamp, personal};
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +25,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 mod answer;
 mod note;
+mod written;
 
 /// pingora's hooks.
 pub struct Passed {
@@ -84,39 +84,6 @@ impl Passed {
                 ctx.failure = Some((Failure::Shed, message));
                 Error::e_explain(ErrorType::HTTPStatus(503), "no slot on the passed road")
             }
-        }
-    }
-
-    /// A success of an unsafe method leaves nothing stored at its URL that may be used unseen (RFC 9111, 4.4).
-    async fn after_unsafe(&self, session: &Session, response: &ResponseHeader, handover: &Handover) {
-        let request = session.req_header();
-        if request.method.is_safe() || !(response.status.is_success() || response.status.is_redirection()) {
-            return;
-        }
-        let lines = response.headers.get_all("cache-group-invalidation");
-        let site = &handover.site;
-        // A host that holds nothing has no groups: made-up ones must not fill the records.
-        let holds = !site.hosts.sites.is_empty() || site.known_hosts.has(&handover.host);
-        let groups = tags::groups(lines.iter().map(HeaderValue::as_bytes)).filter(|_| holds).unwrap_or_default();
-        let own: Vec<Field<'_>> =
-            request.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
-        // The page as anybody has it, and as this client does.
-        for (fields, groups) in [(&[][..], &groups[..]), (&own[..], &[][..])] {
-            let asked = Asked {
-                scheme: handover.scheme,
-                host: Some(&handover.host),
-                path: request.uri.path(),
-                query: request.uri.query(),
-                fields,
-            };
-            site.recall(&asked).await;
-            // The host was known when the request came in.
-            let _ = site.with_visit(&asked, |visit| {
-                let policy = &visit.route.policy;
-                if !policy.is_isr() && !policy.bypass {
-                    site.engine.unsafe_method_succeeded(visit, groups);
-                }
-            });
         }
     }
 
@@ -279,7 +246,7 @@ impl ProxyHttp for Passed {
         if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
             upstream.balance.succeeded(server);
         }
-        self.after_unsafe(session, response, handed(ctx)?).await;
+        written::after_unsafe(session, response, handed(ctx)?).await;
         let Some(probe) = ctx.handover.as_mut().and_then(|h| h.probe.as_mut()) else { return Ok(()) };
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             probe.not_a_page();

@@ -24,7 +24,7 @@ const RUNS = process.env.UPDATE ? 3 : 1;
 const PROFILES = {
   rfc9111: 'profile: rfc9111\n',
   // What the suite's origin cannot do without.
-  isr: 'routes: [{ match: "/*", revalidate: origin, forward_headers: [Test-ID, Req-Num] }]\n',
+  isr: 'defaults: { forward_headers: [Test-ID, Test-Name, Req-Num] }\n',
 };
 
 for (const [profile, lines] of Object.entries(PROFILES)) {

@@ -326,10 +326,13 @@ impl Job {
         Err(Ending::failed(Failed::plain(Failure::UnmatchedNotModified, message, self.engine.clock.now())))
     }
 
-    /// Whether what was stored when this fill began was invalidated hard meanwhile.
+    /// Whether what was stored when this fill began was invalidated hard meanwhile, or lies on a disk that is off.
     fn lost_what_is_stored(&self) -> bool {
         let now = self.engine.clock.now();
-        self.stored.as_ref().is_some_and(|s| self.engine.validity(s, now) == Validity::Hard)
+        let lost = |stored: &Arc<StoredResponse>| {
+            self.engine.validity(stored, now) == Validity::Hard || !self.engine.store.has_body_of(stored)
+        };
+        self.stored.as_ref().is_some_and(lost)
     }
 
     async fn fetch(&self, deadline: Instant) -> Result<OriginResponse, Failed> {

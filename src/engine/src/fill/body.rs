@@ -27,7 +27,7 @@ impl Job {
         let placed = self.place(&storable.nominated, &storable.response.fields);
         let encoding = decode::of(&storable.response.fields);
         // What must be decoded first is seen when it is whole.
-        if self.stored.is_none() && placed.settled && matches!(encoding, Encoding::None) {
+        if self.stored.is_none() && placed.settled && !matches!(encoding, Encoding::Known(_)) {
             let opened =
                 self.opened(&storable.response, Audience::Watchers, placed.variant.clone(), storable.tags.clone());
             self.lead.open(opened);

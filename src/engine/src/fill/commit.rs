@@ -9,7 +9,7 @@ use crate::invalidate::{Checked, Tags, Validity};
 use crate::origin::{Kind, OriginResponse};
 use crate::store::{Audience, Body, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use semantics::cache_control::CacheControl;
 use semantics::freshness::{self, Times};
@@ -168,7 +168,8 @@ impl Job {
         let Some(old) = self.stored.clone() else {
             unreachable!("a 304 is settled as Freshen only against a stored response")
         };
-        let fields = merged(&old, response, times);
+        let cookies = self.route.policy.set_cookie == SetCookie::Store;
+        let fields = merged(&old, response, times, cookies);
         if let Err(reason) = storability::judge(old.head.status(), &fields, &self.route.policy, times.responded, true) {
             return Err(self.became_uncacheable(reason));
         }
@@ -179,9 +180,7 @@ impl Job {
             policy: &self.route.policy,
             audience: Audience::Store,
             length: Some(old.body.len()),
-            etag: (!fields.contains_key(http::header::ETAG))
-                .then(|| made_up(&old.body))
-                .filter(|_| self.route.policy.is_isr()),
+            etag: (!fields.contains_key(ETAG)).then(|| made_up(&old.body)).filter(|_| self.route.policy.is_isr()),
             date: http_date(times.responded),
         };
         let stored = Arc::new(StoredResponse {
@@ -259,17 +258,25 @@ impl Job {
     /// An ISR page without an ETag gets a strong one from its body (semantics 48).
     fn made_up_etag(&self, response: &OriginResponse, body: &Body) -> Option<HeaderValue> {
         let wanted = self.route.policy.is_isr() && response.status == StatusCode::OK;
-        (wanted && !response.fields.contains_key(http::header::ETAG)).then(|| made_up(body))
+        (wanted && !response.fields.contains_key(ETAG)).then(|| made_up(body))
     }
 }
 
-/// The stored fields with those of a 304 in their place. A cookie is nobody's, and the new Date counts from now.
-fn merged(old: &StoredResponse, response: &OriginResponse, times: &Times) -> HeaderMap {
+/// The stored fields with those of a 304 in their place. A cookie is nobody's, unless all `cookies` are kept, and the new Date
+/// counts from now.
+fn merged(old: &StoredResponse, response: &OriginResponse, times: &Times, cookies: bool) -> HeaderMap {
     let mut fields = old.head.origin_fields();
     let same_but_swr = says_less(&fields, &response.fields);
+    let (tagged, digested) = (fields.contains_key(ETAG), fields.contains_key("content-md5"));
     // What describes the body stays with the body (RFC 9111, 3.2): it may have been decoded since.
-    let kept = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, SET_COOKIE];
-    let stays = |name: &HeaderName| kept.contains(name) || (same_but_swr && *name == CACHE_CONTROL);
+    let kept = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE];
+    let stays = |name: &HeaderName| {
+        kept.contains(name)
+            || (same_but_swr && *name == CACHE_CONTROL)
+            || (!cookies && *name == SET_COOKIE)
+            || (tagged && *name == ETAG)
+            || (digested && name.as_str() == "content-md5")
+    };
     let news = || response.fields.iter().filter(|(name, _)| !stays(name));
     for (name, _) in news() {
         fields.remove(name);

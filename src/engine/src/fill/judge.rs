@@ -35,17 +35,17 @@ impl Job {
         if goes && self.is_in_a_storm(response.status, times.responded) {
             return Settlement::Fail(Failure::NotFoundStorm(response.status.as_u16()));
         }
+        let plain = self.route.policy.is_plain();
         match settlement {
             Settlement::Store { .. } if self.swaps_components(response) => {
                 self.refuse(NotStorable::ComponentWithoutRsc)
             }
-            Settlement::Store { .. } if matches!(decode::of(&response.fields), Encoding::Unknown) => {
+            // A plain cache keeps it as it came.
+            Settlement::Store { .. } if !plain && matches!(decode::of(&response.fields), Encoding::Unknown) => {
                 self.refuse(NotStorable::Encoded)
             }
             // The leader may not have asked for this coding: everybody asks for himself.
-            Settlement::Relay(reason) | Settlement::Replace(reason)
-                if !matches!(decode::of(&response.fields), Encoding::None) =>
-            {
+            Settlement::Relay(reason) if !plain && !matches!(decode::of(&response.fields), Encoding::None) => {
                 Settlement::Drop(reason)
             }
             Settlement::Store { .. } if self.too_large(response.length) => self.refuse(NotStorable::TooLarge),

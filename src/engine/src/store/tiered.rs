@@ -185,6 +185,11 @@ impl Store {
         self.memory.remove_response(hash, response);
     }
 
+    /// Whether a response's body can be had, as far as is known without a look at the disk.
+    pub fn has_body_of(&self, response: &StoredResponse) -> bool {
+        response.body.held().is_some() || self.disk.as_ref().is_some_and(|disk| disk.is_up())
+    }
+
     /// Opens a body that is not held in memory; `None`: it is gone.
     pub async fn open(&self, response: &StoredResponse) -> Option<BodyReader> {
         match (&response.body, &self.disk) {

@@ -34,6 +34,9 @@ impl Disk {
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Disk>) -> T + Send + 'static,
     ) -> Option<T> {
+        if self.health.is_off() {
+            return None;
+        }
         self.waited(&self.waiters.chores, LONG_DEADLINE, work).await
     }
 
@@ -42,6 +45,9 @@ impl Disk {
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Disk>) -> T + Send + 'static,
     ) -> Option<T> {
+        if self.health.is_off() {
+            return None;
+        }
         self.waited(&self.waiters.chores, Duration::MAX, work).await
     }
 
@@ -51,7 +57,18 @@ impl Disk {
         deadline: Duration,
         work: impl FnOnce(&Arc<Disk>) -> T + Send + 'static,
     ) -> Option<T> {
+        if self.health.is_off() {
+            return None;
+        }
         self.waited(&self.waiters.readers, deadline, work).await
+    }
+
+    /// The rest of what a visitor has the beginning of: also while the disk is off, which may still give it.
+    pub(super) async fn read_on<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Disk>) -> T + Send + 'static,
+    ) -> Option<T> {
+        self.waited(&self.waiters.readers, LONG_DEADLINE, work).await
     }
 
     async fn waited<T: Send + 'static>(
@@ -64,10 +81,6 @@ impl Disk {
             self.health.count("busy", &"not done: so much waits for the disk already");
             return None;
         };
-        // It may have gone off while this one waited.
-        if self.health.is_off() {
-            return None;
-        }
         let disk = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let done = work(&disk);

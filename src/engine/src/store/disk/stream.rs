@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Blocks that are read at a time.
 const AT_A_TIME: u64 = 4;
+/// So often a piece is read that the disk refuses to give.
+const TRIES: u32 = 4;
 
 /// A body that is being read from its file. The file may be replaced or removed meanwhile: this one stays as it is.
 #[derive(Debug)]
@@ -97,11 +99,11 @@ impl BodyReader {
         }
         let first = self.at / BLOCK as u64;
         let blocks = AT_A_TIME.min((self.end - 1) / BLOCK as u64 - first + 1);
-        let (file, body, from) = (self.file.clone(), self.body, self.from);
-        let read = self.disk.read(LONG_DEADLINE, move |_| read_blocks(&*file, &body, from, first, blocks));
-        let read = read.await.ok_or(io::ErrorKind::TimedOut)?;
+        let read = self.read(first, blocks).await;
         match &read {
             Err(error) if is_damage(error) => drop(self.disk.is_bad(self.place, Bad::Damaged)),
+            // It was counted when nobody waited any longer.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
             Err(error) => self.disk.health.failed("read", error),
             Ok(_) => {}
         }
@@ -112,6 +114,19 @@ impl BodyReader {
         let chunk = bytes.slice(skipped..upto);
         self.at += chunk.len() as u64;
         if chunk.is_empty() { Err(damaged()) } else { Ok(Some(chunk)) }
+    }
+
+    /// The visitor has the head already, so that nothing else can answer him: what fails is tried again.
+    async fn read(&self, first: u64, blocks: u64) -> io::Result<Vec<u8>> {
+        let mut tries = 1;
+        loop {
+            let (file, body, from) = (self.file.clone(), self.body, self.from);
+            let read = self.disk.read_on(move |_| read_blocks(&*file, &body, from, first, blocks)).await;
+            match read.ok_or(io::ErrorKind::TimedOut)? {
+                Err(error) if !is_damage(&error) && tries < TRIES => tries += 1,
+                read => return read,
+            }
+        }
     }
 }
 

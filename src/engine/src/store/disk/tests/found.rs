@@ -335,3 +335,31 @@ fn whether_a_response_is_on_the_disk_is_said_of_this_very_one() {
     }
     assert!(!life.disk.takes_more(), "it is off");
 }
+
+/// Whoever has the beginning of a page gets the rest of it from a disk that fails now and then, and when it is off for that.
+#[test]
+fn a_delivery_that_has_begun_goes_on_while_the_disk_fails_now_and_then() {
+    let (files, key) = (Faulty::new(), page("one", "/", 1));
+    let mut life = begin(&files);
+    let stored = sized(&key, 1, LARGE);
+    life.put(stored.slot.clone());
+    assert!(life.settle());
+    let runtime = runtime();
+    let Some(Slot::Response(response)) = life.find(&key, &runtime) else { panic!("it is stored") };
+    let crate::store::Body::Filed(filed) = response.body else { panic!("it stays in its file") };
+    let body = runtime.block_on(async {
+        let mut reader = life.disk.read_body(&response, filed).await.unwrap();
+        files.fail_every(2, EIO);
+        files.fail_only(&[Kind::Read]);
+        for _ in 0..5 {
+            life.disk.health.failed("read", &std::io::Error::from_raw_os_error(EIO));
+        }
+        assert!(!life.disk.is_up());
+        let mut body = Vec::new();
+        while let Some(chunk) = reader.chunk().await.unwrap() {
+            body.extend_from_slice(&chunk);
+        }
+        body
+    });
+    assert_eq!(body, stored.body);
+}
