@@ -1,9 +1,10 @@
 //! The one who writes. Files are written beside, made durable together, and only then renamed: at every moment there is
 //! the old version of a page on the disk, or the new one, and neither is half there.
 
+mod file;
+
 use super::Disk;
 use super::files::{File, is_not_regular};
-use super::format::{self, BLOCK, SUM};
 use super::health::is_full;
 use super::index::Indexed;
 use super::names::{ID, PAGES, Place, TMP, dir_path, shard_path};
@@ -27,8 +28,6 @@ const UNSYNCED_BYTES_AT_MOST: u64 = 64 << 20;
 const FEW: usize = 4;
 /// After so long what could not be removed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Bodies up to here are written with their heads in one piece, in bytes.
-const IN_ONE_PIECE: usize = 1 << 20;
 
 /// Written beside, and not in its place yet.
 struct Beside {
@@ -59,6 +58,8 @@ pub(super) struct Writer {
     /// What could not be removed, and when that is tried again.
     stays: Vec<Job>,
     again: Timestamp,
+    /// How long it takes to make things durable: the longest of late.
+    settling: Duration,
     names: u64,
     /// Directories that are there.
     made: HashSet<(u64, usize)>,
@@ -67,8 +68,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Takes some jobs, and does what is due. Says whether there was anything to do.
     pub(super) fn step(&mut self, disk: &Disk) -> bool {
-        // The sync itself takes its time, too.
-        let due = disk.settings.sync / 4;
+        let due = self.due(disk.settings.sync);
         if disk.health.is_off() {
             // What waits is found meanwhile, and is written when the disk works again.
             return false;
@@ -90,9 +90,16 @@ impl Writer {
         let many = self.beside.len() >= UNSYNCED_AT_MOST || self.bytes >= UNSYNCED_BYTES_AT_MOST;
         if waits || many || (!worked && disk.queue.is_hurried()) {
             self.settle(disk);
+            self.settling = disk.clock.now().since(now).max(self.settling * 9 / 10);
         }
         disk.make_room(now);
         worked || !self.beside.is_empty() || !self.removed.is_empty()
+    }
+
+    /// How long what was written waits before it is made durable. That takes its time, too, and what comes while it does
+    /// waits for the next time: twice as long as it takes, and this, are within `sync`.
+    fn due(&self, sync: Duration) -> Duration {
+        (sync / 4).min(sync.saturating_sub(self.settling * 5 / 2))
     }
 
     fn carry_out(&mut self, disk: &Disk, job: Job) {
@@ -153,7 +160,7 @@ impl Writer {
         self.names += 1;
         let name: PathBuf = format!("{TMP}/{}/{}", disk.process, self.names).into();
         let id = disk.body_id(slot);
-        let written = write_file(disk, &name, slot, id, place).and_then(|file| file.stat().map(|stat| (file, stat)));
+        let written = file::write(disk, &name, slot, id, place).and_then(|file| file.stat().map(|stat| (file, stat)));
         match written {
             Ok((file, stat)) => {
                 disk.health.worked();
@@ -302,49 +309,6 @@ impl Writer {
         }
         Ok(())
     }
-}
-
-/// Writes one file, all of it.
-fn write_file(disk: &Disk, name: &Path, slot: &Slot, id: u64, place: Place) -> io::Result<Box<dyn File>> {
-    let mut bytes = format::encode_head(slot, id);
-    let body = match slot {
-        Slot::Response(response) => &response.body,
-        Slot::Varies(_) => &Body::Held(bytes::Bytes::new()),
-    };
-    let file = disk.files.create(name)?;
-    match body {
-        Body::Held(body) if body.len() <= IN_ONE_PIECE => {
-            format::append_body(&mut bytes, body, id);
-            file.write_at(&bytes, 0)?;
-        }
-        Body::Held(body) => {
-            file.write_at(&bytes, 0)?;
-            let mut at = bytes.len() as u64;
-            for (number, block) in body.chunks(BLOCK).enumerate() {
-                bytes.clear();
-                bytes.extend_from_slice(block);
-                bytes.extend_from_slice(&format::block_sum(block, id, number as u64));
-                file.write_at(&bytes, at)?;
-                at += bytes.len() as u64;
-            }
-        }
-        Body::Filed(filed) => {
-            file.write_at(&bytes, 0)?;
-            copy_body(disk, &*file, bytes.len() as u64, place, filed)?;
-        }
-    }
-    Ok(file)
-}
-
-/// A body that stays as it is, with another head: its checksums go along.
-fn copy_body(disk: &Disk, file: &dyn File, to: u64, place: Place, filed: &Filed) -> io::Result<()> {
-    let old = disk.files.open(&place.path())?;
-    let preamble = super::find::preamble_of(&*old)?.filter(|p| p.id == filed.id && p.body == filed.length);
-    let Some(preamble) = preamble else {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the body is not there any more"));
-    };
-    let length = filed.length + filed.length.div_ceil(BLOCK as u64) * SUM as u64;
-    file.copy_from(&*old, preamble.body_from(), to, length)
 }
 
 impl Disk {
