@@ -55,6 +55,7 @@ test-long: setup-long
 	benches/compare/sick.py --only larder
 	benches/compare/memory.py
 	LARDER_BIN=$(CURDIR)/$(RELEASE) tests/disk/kill9.py --kills 30 --slack 1
+	LARDER_BIN=$(CURDIR)/$(RELEASE) tests/disk/faults.py --quick
 
 # What one decision costs, and benches/RESULTS.md: ratios beside nginx, Varnish and `next start`. Judges nothing; wants a
 # quiet machine for about 65 minutes.
