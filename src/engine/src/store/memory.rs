@@ -175,8 +175,7 @@ impl Memory {
         let cost = kept.slot.cost();
         shard.known.put(hash, kept);
         self.known_bytes.fetch_add(cost, Ordering::Relaxed);
-        let most = self.settings.max_size / 100 * KNOWN_AT_MOST;
-        while self.known_bytes.load(Ordering::Relaxed) > most && shard.known.len() > 1 {
+        while self.known_bytes.load(Ordering::Relaxed) > self.known_at_most() && shard.known.len() > 1 {
             let Some((hash, oldest)) = shard.known.pop_lru() else { return };
             self.known_bytes.fetch_sub(oldest.slot.cost(), Ordering::Relaxed);
             if let Slot::Varies(spec) = &oldest.slot {
@@ -184,6 +183,11 @@ impl Memory {
             }
             shard.new.put(hash, oldest);
         }
+    }
+
+    /// In bytes.
+    fn known_at_most(&self) -> usize {
+        self.settings.max_size / 100 * KNOWN_AT_MOST
     }
 
     /// What stands at this key, without noting a use.
@@ -338,7 +342,10 @@ impl Memory {
         let mut from = shard_of(newest);
         while self.bytes.load(Ordering::Relaxed) > self.settings.max_size {
             let oldest = |which| self.oldest_shard(from, newest, which).map(|shard| (shard, which));
-            let Some((shard, which)) = oldest(Which::New).or_else(|| oldest(Which::Known)) else { return };
+            // With few entries more may be known than should: what is new has its share all the same.
+            let too_many = self.known_bytes.load(Ordering::Relaxed) > self.known_at_most();
+            let (first, second) = if too_many { (Which::Known, Which::New) } else { (Which::New, Which::Known) };
+            let Some((shard, which)) = oldest(first).or_else(|| oldest(second)) else { return };
             let mut lists = self.shards[shard].lock();
             let evicted = lists.of(which).pop_lru();
             drop(lists);

@@ -160,3 +160,23 @@ async fn pages_that_visitors_do_not_come_back_to_any_more_make_way() {
     world.visit("/isr/399", &[]).await.was(Outcome::Hit);
     world.visit("/isr/0", &[]).await.was(Outcome::Miss);
 }
+
+/// A URL that varies comes back from the disk in two pieces: the second must not put the first out.
+#[tokio::test(start_paused = true)]
+async fn what_is_new_has_its_share_however_few_entries_there_are() {
+    let world = small(100_000);
+    let paths: Vec<String> = (0..10).map(|n| format!("/isr/known/{n}")).collect();
+    for path in &paths {
+        world.origin.on(path, page("x".repeat(8_000)));
+        for _ in 0..3 {
+            world.visit(path, &[]).await;
+        }
+    }
+    for path in ["/isr/first", "/isr/second"] {
+        world.origin.on(path, page("x".repeat(8_000)));
+        world.visit(path, &[]).await.was(Outcome::Miss);
+    }
+    world.visit("/isr/first", &[]).await.was(Outcome::Hit);
+    world.visit("/isr/second", &[]).await.was(Outcome::Hit);
+    assert!(world.engine.usage().bytes <= 100_000);
+}

@@ -202,6 +202,11 @@ impl Queue {
         self.waiting.lock().jobs.get(&hash).is_none_or(|job| job.number == number)
     }
 
+    /// Whether all of it was taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.lock().order.is_empty()
+    }
+
     /// Whether somebody waits for all of it.
     pub(super) fn is_hurried(&self) -> bool {
         let waiting = self.waiting.lock();

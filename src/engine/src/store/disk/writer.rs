@@ -73,7 +73,7 @@ impl Writer {
             // What waits is found meanwhile, and is written when the disk works again.
             return false;
         }
-        let patience = if self.beside.is_empty() { due } else { due / 8 };
+        let patience = if self.beside.is_empty() { disk.settings.sync / 4 } else { due / 8 };
         let jobs = disk.queue.take(BATCH, patience);
         disk.writing_since.store(disk.clock.now().as_micros(), Ordering::Relaxed);
         let worked = !jobs.is_empty();
@@ -86,7 +86,9 @@ impl Writer {
                 self.remove(disk, job);
             }
         }
-        let waits = self.since.is_some_and(|since| now.since(since) >= due);
+        // What waits already goes along, for a while: the more at once, the less each costs.
+        let most = if disk.queue.is_empty() { due } else { disk.settings.sync / 4 };
+        let waits = self.since.is_some_and(|since| now.since(since) >= most);
         let many = self.beside.len() >= UNSYNCED_AT_MOST || self.bytes >= UNSYNCED_BYTES_AT_MOST;
         if waits || many || (!worked && disk.queue.is_hurried()) {
             self.settle(disk);
