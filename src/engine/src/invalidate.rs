@@ -19,8 +19,8 @@ mod state;
 mod tests;
 
 pub use checked::Checked;
-pub use journal::{EventNumber, Journal, Recorded, Tagged};
-pub use keeping::NotKept;
+pub use event::{EventNumber, NotKept};
+pub use journal::{Journal, Recorded, Tagged};
 pub use opening::{Followed, Found, Opened, Options, Role, Trust};
 pub use records::TagsRefused;
 

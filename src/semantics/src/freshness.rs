@@ -4,9 +4,9 @@ use crate::cache_control::CacheControl;
 use crate::plain;
 use crate::policy::{Policy, Revalidate};
 use crate::targeted;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, parse_date};
 use http::HeaderMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// When one fetch happened.
 #[derive(Clone, Copy, Debug)]
@@ -147,25 +147,6 @@ fn single_date(fields: &HeaderMap, name: &str) -> Option<Timestamp> {
         return None;
     }
     parse_date(only.as_bytes())
-}
-
-/// An HTTP-date in any of its three forms (RFC 9110, 5.6.7).
-pub fn parse_date(value: &[u8]) -> Option<Timestamp> {
-    let text = std::str::from_utf8(value).ok()?;
-    let time = httpdate::parse_http_date(text).or_else(|_| httpdate::parse_http_date(&usual_case(text))).ok()?;
-    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(Timestamp::from_micros(u64::try_from(since_epoch.as_micros()).ok()?))
-}
-
-/// Names of days and months in the case that the grammar has; some origins send another.
-fn usual_case(date: &str) -> String {
-    let mut within = false;
-    let usual = date.chars().map(|c| {
-        let c = if within { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() };
-        within = c.is_ascii_alphabetic();
-        c
-    });
-    usual.collect::<String>().replace("Gmt", "GMT")
 }
 
 /// Age on arrival: the larger of what Age says and what the dates say, plus the time on the way (RFC 9111, 4.2.3).

@@ -2,52 +2,18 @@
 //! header-driven routes.
 
 use crate::cache_control::CacheControl;
-use crate::freshness::parse_date;
-use crate::storability::NotStorable;
-use crate::time::Timestamp;
-use http::{HeaderMap, StatusCode, header};
+use crate::time::{Timestamp, parse_date};
+use http::{HeaderMap, header};
 use std::time::Duration;
 
 /// Statuses whose semantics are known here: those of RFC 9110 (for `must-understand`: RFC 9111, 5.2.2.3).
-fn is_understood(status: u16) -> bool {
+pub(crate) fn is_understood(status: u16) -> bool {
     matches!(status, 200..=206 | 300..=308 | 400..=417 | 421 | 422 | 426 | 428 | 429 | 431 | 451 | 500..=505 | 511)
 }
 
 /// Statuses that may be stored without a lifetime (RFC 9110, 15.1), but for 206, which is a part.
-fn is_heuristic(status: u16) -> bool {
+pub(crate) fn is_heuristic(status: u16) -> bool {
     matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
-}
-
-/// Whether a response may be stored (RFC 9111, 3). `own`: its explicit lifetime.
-///
-/// # Errors
-/// It may not, or there would be no use in it.
-pub(crate) fn judge(
-    status: StatusCode,
-    fields: &HeaderMap,
-    cc: &CacheControl,
-    own: Option<Duration>,
-) -> Result<(), NotStorable> {
-    if status == StatusCode::PARTIAL_CONTENT {
-        return Err(NotStorable::Partial);
-    }
-    let code = status.as_u16();
-    if status.is_informational() || status == StatusCode::NOT_MODIFIED || (cc.must_understand && !is_understood(code)) {
-        return Err(NotStorable::Status);
-    }
-    // Understood, `must-understand` takes `no-store` back (RFC 9111, 5.2.2.3).
-    if cc.no_store && !cc.must_understand {
-        return Err(NotStorable::NoStore);
-    }
-    if cc.private {
-        return Err(NotStorable::Private);
-    }
-    if own.is_none() && !cc.public && !is_heuristic(code) {
-        return Err(NotStorable::Status);
-    }
-    let validator = fields.contains_key(header::ETAG) || fields.contains_key(header::LAST_MODIFIED);
-    let stale = own.is_some() || cc.stale_while_revalidate.is_some();
-    if stale || validator { Ok(()) } else { Err(NotStorable::NoLifetime) }
 }
 
 /// Whether what was asked for with `Authorization` may be shared (RFC 9111, 3.5).

@@ -7,6 +7,7 @@ use crate::policy::{Policy, SetCookie};
 use crate::time::Timestamp;
 use crate::vary::{self, Vary};
 use http::{HeaderMap, StatusCode};
+use std::time::Duration;
 
 /// Why an answer that is no failure is not stored. The names are metric labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,7 +112,7 @@ pub fn judge(
     let governing = Governing::of(fields);
     if policy.is_plain() {
         let own = freshness::explicit_lifetime(fields, &governing, responded);
-        plain::judge(status, fields, &governing.cache_control, own)?;
+        judge_plainly(status, fields, &governing.cache_control, own)?;
     } else {
         judge_by_opinion(status, fields, policy, &governing, responded, replaces)?;
     }
@@ -151,6 +152,40 @@ fn judge_by_opinion(
         return Err(NotStorable::NoLifetime);
     }
     Ok(())
+}
+
+/// The same by RFC 9111 (3) alone. `own`: its explicit lifetime.
+///
+/// # Errors
+/// It may not, or there would be no use in it.
+fn judge_plainly(
+    status: StatusCode,
+    fields: &HeaderMap,
+    cc: &CacheControl,
+    own: Option<Duration>,
+) -> Result<(), NotStorable> {
+    if status == StatusCode::PARTIAL_CONTENT {
+        return Err(NotStorable::Partial);
+    }
+    let code = status.as_u16();
+    if status.is_informational()
+        || status == StatusCode::NOT_MODIFIED
+        || (cc.must_understand && !plain::is_understood(code))
+    {
+        return Err(NotStorable::Status);
+    }
+    // Understood, `must-understand` takes `no-store` back (RFC 9111, 5.2.2.3).
+    if cc.no_store && !cc.must_understand {
+        return Err(NotStorable::NoStore);
+    }
+    if cc.private {
+        return Err(NotStorable::Private);
+    }
+    if own.is_none() && !cc.public && !plain::is_heuristic(code) {
+        return Err(NotStorable::Status);
+    }
+    let reusable = own.is_some() || cc.stale_while_revalidate.is_some();
+    if reusable || has_validator(fields) { Ok(()) } else { Err(NotStorable::NoLifetime) }
 }
 
 /// Whether an answer to a request with `Authorization` may be shared, where such a request may fill at all.

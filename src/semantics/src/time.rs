@@ -1,6 +1,6 @@
 //! Points in time as plain numbers, so that everything below the proxy's edge can be given `now`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Microseconds since the Unix epoch. Saturates instead of wrapping: the far future is simply [`Timestamp::NEVER`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -61,6 +61,25 @@ impl Timestamp {
 pub fn http_date(at: Timestamp) -> String {
     // The grammar has four digits for the year.
     const LAST: Timestamp = Timestamp::from_secs(253_402_300_799);
-    let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_micros(at.min(LAST).as_micros());
+    let time = SystemTime::UNIX_EPOCH + Duration::from_micros(at.min(LAST).as_micros());
     httpdate::fmt_http_date(time)
+}
+
+/// An HTTP-date in any of its three forms (RFC 9110, 5.6.7).
+pub fn parse_date(value: &[u8]) -> Option<Timestamp> {
+    let text = std::str::from_utf8(value).ok()?;
+    let time = httpdate::parse_http_date(text).or_else(|_| httpdate::parse_http_date(&usual_case(text))).ok()?;
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_micros(u64::try_from(since_epoch.as_micros()).ok()?))
+}
+
+/// Names of days and months in the case that the grammar has; some origins send another.
+fn usual_case(date: &str) -> String {
+    let mut within = false;
+    let usual = date.chars().map(|c| {
+        let c = if within { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() };
+        within = c.is_ascii_alphabetic();
+        c
+    });
+    usual.collect::<String>().replace("Gmt", "GMT")
 }

@@ -2,8 +2,8 @@
 //! the origin (RFC 9111, 4.3).
 
 use crate::cache_control::commas;
-use crate::freshness::parse_date;
 use crate::message::Request;
+use crate::time::parse_date;
 
 /// The validators that a stored response was delivered with.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use semantics::Timestamp;
-use semantics::freshness::parse_date;
 use semantics::time::http_date;
+use semantics::time::parse_date;
 use std::time::Duration;
 
 const G: Timestamp = Timestamp::from_secs(784_111_777);

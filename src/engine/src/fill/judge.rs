@@ -126,5 +126,5 @@ fn retry_after(response: &OriginResponse, now: Timestamp) -> Option<Duration> {
     if let Some(seconds) = value.to_str().ok().and_then(|v| v.trim().parse().ok()) {
         return Some(Duration::from_secs(seconds));
     }
-    semantics::freshness::parse_date(value.as_bytes()).map(|at| at.since(now))
+    semantics::time::parse_date(value.as_bytes()).map(|at| at.since(now))
 }

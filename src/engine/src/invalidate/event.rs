@@ -21,6 +21,36 @@ pub(super) enum Event<'a> {
     Taken(u64),
 }
 
+/// Which of the events of a journal it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventNumber(pub(super) u64);
+
+/// An event, ready to be written.
+pub(super) struct Encoded {
+    pub(super) number: u64,
+    pub(super) kind: u8,
+    pub(super) payload: Vec<u8>,
+}
+
+impl Encoded {
+    pub(super) fn new(number: u64, event: &Event<'_>) -> Self {
+        let (kind, payload) = event.encode();
+        Encoded { number, kind, payload }
+    }
+}
+
+/// Something cannot be invalidated, or noted, here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotKept(pub String);
+
+impl std::fmt::Display for NotKept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the invalidation could not be kept: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotKept {}
+
 /// The kind of [`Event::Whole`].
 pub(super) const WHOLE: u8 = 1;
 const INVALIDATED: u8 = 2;

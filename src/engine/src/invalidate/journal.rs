@@ -1,8 +1,8 @@
 //! The journal: what was invalidated so far, asked for with every look-up.
 
 use super::checked::Checked;
-use super::event::Event;
-use super::keeping::{Keeping, NotKept};
+use super::event::{Event, EventNumber, NotKept};
+use super::keeping::Keeping;
 use super::queue::Queue;
 use super::records::TagsRefused;
 use super::state::{NAME_AT_MOST, NOTE_AT_MOST, NOTES_AT_MOST, State};
@@ -45,10 +45,6 @@ pub struct Tagged {
     pub event: Option<EventNumber>,
 }
 
-/// Which of the events of a journal it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EventNumber(pub(super) u64);
-
 impl Journal {
     /// A journal of what is stored in memory, and ends with it. `seed`: of this process, for hashing.
     pub fn new(seed: u64) -> Self {
@@ -59,7 +55,7 @@ impl Journal {
         Journal {
             epoch: AtomicU64::new(epoch),
             state: RwLock::new(state),
-            queue: Mutex::new(Queue::of(&keeping)),
+            queue: Mutex::new(keeping.queue()),
             queued: Condvar::new(),
             keeping: Mutex::new(keeping),
         }

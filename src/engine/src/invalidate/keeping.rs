@@ -1,6 +1,7 @@
 //! Journals on the disk: how they are opened, followed and taken over.
 
-use super::journal::{EventNumber, Journal};
+use super::event::EventNumber;
+use super::journal::Journal;
 use super::log::{self, Commit, Follower, Log, News};
 use super::opening::{Followed, Found, Opened, Options, Role, Trust};
 use super::queue::{Next, Queue};
@@ -16,18 +17,6 @@ use std::time::Duration;
 /// The file whose lock says which process holds the journal.
 const LOCK: &str = "lock";
 
-/// Something cannot be invalidated, or noted, here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotKept(pub String);
-
-impl std::fmt::Display for NotKept {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the invalidation could not be kept: {}", self.0)
-    }
-}
-
-impl std::error::Error for NotKept {}
-
 /// Where what happens is kept.
 pub(super) enum Keeping {
     /// What is stored ends with this process, and so may its journal.
@@ -37,11 +26,12 @@ pub(super) enum Keeping {
 }
 
 impl Keeping {
-    pub(super) fn standing(&self) -> (Role, Option<Arc<Commit>>) {
+    /// A queue for it, in which nothing is yet.
+    pub(super) fn queue(&self) -> Queue {
         match self {
-            Keeping::Nowhere => (Role::Holder, None),
-            Keeping::Log(log) => (Role::Holder, Some(log.commit().clone())),
-            Keeping::Follower(_) => (Role::Follower, None),
+            Keeping::Nowhere => Queue::new(Role::Holder, None),
+            Keeping::Log(log) => Queue::new(Role::Holder, Some(log.commit().clone())),
+            Keeping::Follower(_) => Queue::new(Role::Follower, None),
         }
     }
 }
@@ -188,7 +178,7 @@ impl Journal {
         let notes = self.replace(taken.state, taken.epoch);
         let bad_frames = taken.opened.bad_frames;
         *keeping = Keeping::Log(taken.log);
-        *self.queue.lock() = Queue::of(&keeping);
+        *self.queue.lock() = keeping.queue();
         Ok(Some((taken.opened, Followed { notes, bad_frames })))
     }
 

@@ -65,8 +65,7 @@ pub(super) use commit::Commit;
 pub(super) use follower::{Follower, News};
 pub(super) use open::{load_to_follow, take, take_over};
 
-use super::event::WHOLE;
-use super::queue::Encoded;
+use super::event::{Encoded, WHOLE};
 use crate::store::disk::{File, Files};
 use frame::{HEADER, Header, OVERHEAD};
 use std::any::Any;

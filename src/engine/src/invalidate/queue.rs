@@ -1,8 +1,6 @@
 //! What has happened and is not written yet.
 
-use super::event::Event;
-use super::journal::EventNumber;
-use super::keeping::{Keeping, NotKept};
+use super::event::{Encoded, Event, EventNumber, NotKept};
 use super::log::Commit;
 use super::opening::Role;
 use std::collections::VecDeque;
@@ -10,20 +8,6 @@ use std::sync::Arc;
 
 /// Beyond so many bytes of them events are dropped: all of the state is written instead, as soon as the disk answers.
 const BYTES_AT_MOST: usize = 4 << 20;
-
-/// An event, ready to be written.
-pub(super) struct Encoded {
-    pub(super) number: u64,
-    pub(super) kind: u8,
-    pub(super) payload: Vec<u8>,
-}
-
-impl Encoded {
-    pub(super) fn new(number: u64, event: &Event<'_>) -> Self {
-        let (kind, payload) = event.encode();
-        Encoded { number, kind, payload }
-    }
-}
 
 /// Events in the order in which they happened. Who looks after it: [`super::Journal`].
 pub(super) struct Queue {
@@ -47,8 +31,7 @@ pub(super) enum Next {
 }
 
 impl Queue {
-    pub(super) fn of(keeping: &Keeping) -> Self {
-        let (role, commit) = keeping.standing();
+    pub(super) fn new(role: Role, commit: Option<Arc<Commit>>) -> Self {
         let newest = commit.as_ref().map_or(0, |commit| commit.appended());
         Queue { role, commit, events: VecDeque::new(), bytes: 0, newest, dropped: 0, overflowed: false }
     }

@@ -1,8 +1,7 @@
 //! What a process finds when it opens the log, and what it makes of it.
 
-use super::super::event::Event;
+use super::super::event::{Encoded, Event};
 use super::super::opening::{Found, Opened, Options, Role, Trust};
-use super::super::queue::Encoded;
 use super::super::state::State;
 use super::commit::Commit;
 use super::follower::Follower;
