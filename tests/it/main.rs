@@ -31,6 +31,7 @@ mod openapi;
 mod outages;
 mod passed;
 mod personal;
+mod plain;
 mod poisoning;
 mod prerender;
 mod reload;

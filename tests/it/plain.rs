@@ -1,0 +1,144 @@
+//! `profile: rfc9111`: a plain HTTP cache on routes without a `revalidate` (docs/conformance.md has the public suite's word).
+
+use crate::dsl::{Crowd, Edge, Origin, Reply};
+use std::time::Duration;
+
+const CONFIG: &str = "listen: {listen}\norigin: {origin}\nadmin: { listen: {admin} }\nprofile: rfc9111\n\
+                      logging: { access: { output: off } }\n\
+                      routes: [{ match: /isr/**, revalidate: 1h }]\n";
+const FRESH: &str = "max-age=600";
+
+async fn larder(origin: &Origin) -> Edge {
+    Edge::with_config(origin, CONFIG).await
+}
+
+#[tokio::test]
+async fn the_origin_sees_what_the_visitor_sent_but_for_his_connection_and_conditions() {
+    let origin = Origin::start().await;
+    origin.page("/p", "v1").cache_control(FRESH);
+    let edge = larder(&origin).await;
+    let visit = edge.get("/p").cookie("a=b").header("X-Any", "thing").header("Cache-Control", "no-transform");
+    visit.header("If-None-Match", "\"none\"").header("X-Forwarded-For", "10.0.0.1").await.is("v1");
+    let seen = origin.last("/p");
+    for (name, value) in [("cookie", "a=b"), ("x-any", "thing"), ("cache-control", "no-transform")] {
+        assert_eq!(seen.field(name).as_deref(), Some(value), "{name}");
+    }
+    assert_eq!(seen.field("if-none-match"), None);
+    edge.get("/p").cookie("c=d").await.is("v1").cache_status("hit; ttl=");
+    assert_eq!(origin.count("/p"), 1);
+}
+
+#[tokio::test]
+async fn cookies_that_are_set_are_stored_and_replayed_and_kept_up_to_date() {
+    let origin = Origin::start().await;
+    origin.answers("/p", Reply::ok("v1").cache_control("max-age=1").etag("\"1\"").header("Set-Cookie", "a=b"));
+    let edge = larder(&origin).await;
+    edge.get("/p").await.is("v1").header("Set-Cookie", "a=b");
+    edge.get("/p").await.cache_status("hit; ttl=").header("Set-Cookie", "a=b");
+    origin.answers("/p", Reply::ok("").status(304).etag("\"1\"").cache_control(FRESH).header("Set-Cookie", "a=c"));
+    let answer =
+        edge.first("/p", "it was validated", |answer| answer.field("set-cookie").as_deref() == Some("a=c")).await;
+    answer.is("v1").status(200);
+}
+
+#[tokio::test]
+async fn what_may_not_be_stored_goes_to_who_asked_and_is_asked_for_once() {
+    let origin = Origin::start().await;
+    for (path, reply) in [
+        ("/no-store", Reply::ok("mine").cache_control("no-store")),
+        ("/private", Reply::ok("mine").cache_control("private, max-age=60")),
+        ("/nothing", Reply::ok("mine")),
+        ("/part", Reply::ok("mine").status(206).header("Content-Range", "bytes 0-3/10").cache_control(FRESH)),
+    ] {
+        origin.answers(path, reply);
+    }
+    let edge = larder(&origin).await;
+    for path in ["/no-store", "/private", "/nothing", "/part"] {
+        for n in 1..=2 {
+            edge.get(path).cookie("a=b").await.is("mine").cache_status("fwd=uri-miss");
+            assert_eq!(origin.count(path), n, "{path}");
+        }
+    }
+    // Not remembered as such: it is stored as soon as it may be.
+    origin.page("/private", "everybody's").cache_control(FRESH);
+    edge.get("/private").await.is("everybody's");
+    edge.get("/private").await.is("everybody's").cache_status("hit; ttl=");
+}
+
+#[tokio::test]
+async fn nobody_gets_an_answer_that_was_for_another() {
+    let origin = Origin::start().await;
+    origin.dynamic("/p", |seen| {
+        let name = seen.field("cookie").unwrap_or_default();
+        Reply::ok(name).cache_control("private, max-age=60").delay(Duration::from_millis(50))
+    });
+    let edge = larder(&origin).await;
+    let names: Vec<String> = (0..20).map(|n| format!("name={n}")).collect();
+    let answers = Crowd::of(names.iter().map(|name| edge.get("/p").cookie(name))).answers().await;
+    for (name, answer) in names.iter().zip(answers) {
+        answer.is(name);
+    }
+}
+
+#[tokio::test]
+async fn with_authorization_only_what_is_said_to_be_everybodys_is_shared() {
+    let origin = Origin::start().await;
+    let shared =
+        [("/public", "public, max-age=600"), ("/s-maxage", "s-maxage=600"), ("/must", "must-revalidate, max-age=600")];
+    origin.page("/own", "mine").cache_control(FRESH);
+    for (path, control) in shared {
+        origin.page(path, "all").cache_control(control);
+    }
+    let edge = larder(&origin).await;
+    for _ in 0..2 {
+        edge.get("/own").header("Authorization", "Basic x").await.is("mine").cache_status("fwd=uri-miss");
+    }
+    for (path, _) in shared {
+        edge.get(path).header("Authorization", "Basic x").await.is("all");
+        edge.get(path).await.is("all").cache_status("hit; ttl=");
+    }
+}
+
+#[tokio::test]
+async fn an_error_with_a_lifetime_is_stored_and_never_in_place_of_a_good_page() {
+    let origin = Origin::start().await;
+    origin.answers("/down", Reply::ok("oops").status(503).cache_control(FRESH));
+    origin.page("/p", "good").cache_control("max-age=1");
+    let edge = larder(&origin).await;
+    edge.get("/down").await.status(503).is("oops");
+    edge.get("/down").await.status(503).is("oops").cache_status("hit; ttl=");
+    edge.get("/p").await.is("good");
+    origin.answers("/p", Reply::ok("oops").status(503).cache_control(FRESH));
+    origin.asked("/p", 1).await;
+    let answer = edge.first("/p", "it is stale", |answer| !answer.is_hit() || answer.is_stale()).await;
+    answer.status(200).is("good");
+}
+
+#[tokio::test]
+async fn a_write_has_the_pages_that_its_answer_names_validated() {
+    let origin = Origin::start().await;
+    for path in ["/list", "/item", "/other"] {
+        origin.page(path, "v1").cache_control(FRESH);
+    }
+    let created = Reply::ok("").status(201).header("Location", "/item").header("Content-Location", "/list");
+    origin.answers("/form", created);
+    let edge = larder(&origin).await;
+    for path in ["/list", "/item", "/other"] {
+        edge.stored(path).await;
+    }
+    edge.post("/form", "a=b").await.status(201);
+    for path in ["/list", "/item"] {
+        edge.get(path).await.cache_status("fwd=stale");
+    }
+    edge.get("/other").await.cache_status("hit; ttl=");
+}
+
+#[tokio::test]
+async fn isr_routes_are_as_ever() {
+    let origin = Origin::start().await;
+    origin.answers("/isr/p", Reply::ok("v1").header("Set-Cookie", "a=b"));
+    let edge = larder(&origin).await;
+    edge.get("/isr/p").header("X-Any", "thing").await.is("v1").no_header("Set-Cookie");
+    assert_eq!(origin.last("/isr/p").field("x-any"), None);
+    edge.get("/isr/p").await.cache_status("hit; ttl=");
+}
