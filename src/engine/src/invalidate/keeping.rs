@@ -1,4 +1,4 @@
-//! Journals on the disk: how they are opened, followed and taken over.
+//! Journals on the disk: how they are opened, written, followed and taken over.
 
 use super::event::EventNumber;
 use super::journal::Journal;
