@@ -112,8 +112,8 @@ impl App {
         let (shutdown, watch) = watch::channel(false);
         // One retry is ours to decide (fail_to_connect); pingora's own default is 16.
         let conf = Arc::new(ServerConf { max_retries: 2, ..ServerConf::default() });
-        let proxy = Arc::new(http_proxy(&conf, Passed::new(origins)));
-        let listener = Listener::start(current, proxy, watch, fronts);
+        let proxy = Arc::new(http_proxy(&conf, Passed::new(origins.clone())));
+        let listener = Listener::start(current, proxy, origins, watch, fronts);
         engine.start_storing().map_err(|error| CannotRun(format!("cannot start the disk store's threads: {error}")))?;
         prerender.plan(plans);
         admin.ready.store(true, Ordering::Relaxed);

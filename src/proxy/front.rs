@@ -12,11 +12,13 @@ use super::registry::Ticket;
 use super::road::{self, Ended, Scratch};
 use super::site::{Current, Handover, Site};
 use super::synthetic::Own;
+use super::tunnel::Tunnels;
 use crate::access::Line;
 use arc_swap::Cache;
 use bytes::{Buf, BytesMut};
 use http::StatusCode;
 use pingora::apps::HttpServerApp;
+use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
@@ -33,6 +35,7 @@ use tokio::time::timeout;
 pub(super) struct Door {
     pub(super) site: Current,
     pub(super) proxy: Arc<HttpProxy<Passed>>,
+    pub(super) tunnels: Tunnels,
     pub(super) shutdown: ShutdownWatch,
 }
 
@@ -66,9 +69,12 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAd
             Next::Close(Unread::Nothing) => return,
             Next::Close(Unread::Body) => return linger(&mut stream).await,
             Next::Refuse(refusal) => return refuse(site, &mut stream, peer.ip(), &buffer[..end], refusal).await,
-            Next::Pass(handover, prefix, body) => {
+            Next::Tunnel(handover, asked) => {
+                return Box::pin(door.tunnels.run(stream, &handover, *asked, &buffer[end..])).await;
+            }
+            Next::Pass(handover, prefix, framing) => {
                 buffer.advance(end);
-                let Ok((early, reading)) = body.split(&mut buffer) else {
+                let Ok((early, reading)) = split(framing, &mut buffer) else {
                     return refuse(site, &mut stream, peer.ip(), &prefix, broken_chunks()).await;
                 };
                 let loan = Loan::new(stream, peer, reading, site.limits.send_min_rate);
@@ -163,7 +169,8 @@ enum Next {
     KeepAlive,
     Close(Unread),
     Refuse(Refusal),
-    Pass(Box<Handover>, BytesMut, Body),
+    Pass(Box<Handover>, BytesMut, Framing),
+    Tunnel(Box<Handover>, Box<RequestHeader>),
 }
 
 async fn exchange(
@@ -184,10 +191,14 @@ async fn exchange(
         Ended::Answered if head.framing != Framing::None => Next::Close(Unread::Body),
         Ended::Answered | Ended::Broken => Next::Close(Unread::Nothing),
         Ended::Passed(handover) => {
+            if handover.upgrade
+                && let Ok(asked) = head::owned(&head)
+            {
+                return Next::Tunnel(handover, Box::new(asked));
+            }
             let mut prefix = BytesMut::with_capacity(bytes.len() + 64);
             head::rewrite(&head, &mut prefix);
-            let body = if handover.upgrade { Body::Upgrade } else { Body::Framed(head.framing) };
-            Next::Pass(handover, prefix, body)
+            Next::Pass(handover, prefix, head.framing)
         }
     }
 }
@@ -198,30 +209,20 @@ enum Unread {
     Body,
 }
 
-/// What follows the head of a passed request.
-enum Body {
-    Framed(Framing),
-    /// Another protocol may follow.
-    Upgrade,
-}
-
-impl Body {
-    /// Takes what has arrived of it out of the buffer, and says how much is still to be read.
-    fn split(&self, buffer: &mut BytesMut) -> Result<(BytesMut, Reading), Broken> {
-        Ok(match self {
-            Body::Framed(Framing::None) => (BytesMut::new(), Reading::Bytes(0)),
-            Body::Framed(Framing::Length(length)) => {
-                let here = usize::try_from(*length).unwrap_or(usize::MAX).min(buffer.len());
-                (buffer.split_to(here), Reading::Bytes(length - here as u64))
-            }
-            Body::Framed(Framing::Chunked) => {
-                let mut chunks = Chunks::default();
-                let here = chunks.feed(buffer)?;
-                (buffer.split_to(here), Reading::Chunks(chunks))
-            }
-            Body::Upgrade => (buffer.split(), Reading::Everything),
-        })
-    }
+/// Takes what has arrived of a body out of the buffer, and says how much is still to be read.
+fn split(framing: Framing, buffer: &mut BytesMut) -> Result<(BytesMut, Reading), Broken> {
+    Ok(match framing {
+        Framing::None => (BytesMut::new(), Reading::Bytes(0)),
+        Framing::Length(length) => {
+            let here = usize::try_from(length).unwrap_or(usize::MAX).min(buffer.len());
+            (buffer.split_to(here), Reading::Bytes(length - here as u64))
+        }
+        Framing::Chunked => {
+            let mut chunks = Chunks::default();
+            let here = chunks.feed(buffer)?;
+            (buffer.split_to(here), Reading::Chunks(chunks))
+        }
+    })
 }
 
 /// Lends the connection to pingora for one request; `None` when it does not come back.

@@ -5,6 +5,7 @@
 
 use super::Limits;
 use http::StatusCode;
+use pingora::http::RequestHeader;
 use semantics::{Field, Method};
 
 /// Why a head is refused: the status, and what to tell the one who sent it.
@@ -308,6 +309,19 @@ pub fn is_authority(text: &str) -> bool {
         }
     };
     !host.is_empty() && host.len() <= 253 && host.bytes().all(name) && !host.starts_with('.') && port_ok
+}
+
+/// The head as pingora's client wants it.
+pub(super) fn owned(head: &Head<'_>) -> pingora::Result<RequestHeader> {
+    let target = match head.query {
+        Some(query) => format!("{}?{query}", head.path),
+        None => head.path.to_owned(),
+    };
+    let mut owned = RequestHeader::build(head.method, target.as_bytes(), Some(head.fields.len() + 8))?;
+    for field in &head.fields {
+        owned.append_header(field.name.to_owned(), field.value)?;
+    }
+    Ok(owned)
 }
 
 /// The head once more in canonical bytes, for pingora's road: what it reads is exactly what was judged here.

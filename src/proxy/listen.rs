@@ -3,7 +3,9 @@
 
 use super::front::{self, Door};
 use super::registry::{BUSY, Registry, Ticket, Watched};
+use super::tunnel::Tunnels;
 use super::{Current, Passed};
+use crate::origin::Upstream;
 use parking_lot::Mutex;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
@@ -67,12 +69,13 @@ impl Listener {
     pub fn start(
         site: Current,
         proxy: Arc<HttpProxy<Passed>>,
+        origins: Vec<Arc<Upstream>>,
         shutdown: ShutdownWatch,
         sockets: Vec<TcpListener>,
     ) -> Arc<Self> {
         let most = affordable(site.load().limits.connections);
         let gauge = site.load().engine.metrics.connections.clone();
-        let door = Door { site, proxy, shutdown };
+        let door = Door { site, proxy, tunnels: Tunnels::new(origins), shutdown };
         let registry = Arc::new(Registry { open: Mutex::default(), by_ip: Mutex::default(), gauge });
         let listener = Arc::new(Listener {
             registry,

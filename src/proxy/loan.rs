@@ -33,8 +33,6 @@ pub(super) enum Reading {
     Bytes(u64),
     /// Chunks, to their end.
     Chunks(Chunks),
-    /// Another protocol may follow: whatever comes.
-    Everything,
 }
 
 #[derive(Debug)]
@@ -73,7 +71,6 @@ impl Loan {
 impl AsyncRead for Loan {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let left = match self.reading {
-            Reading::Everything => return Pin::new(self.stream.get_mut()).poll_read(cx, buf),
             Reading::Bytes(left) => left,
             Reading::Chunks(chunks) => {
                 if chunks.is_done() {
@@ -99,7 +96,6 @@ impl Loan {
     /// Notes what was read, and says how much of it is this request's.
     fn take_in(&mut self, read: &[u8]) -> io::Result<usize> {
         match &mut self.reading {
-            Reading::Everything => Ok(read.len()),
             Reading::Bytes(left) => {
                 *left -= read.len() as u64;
                 Ok(read.len())

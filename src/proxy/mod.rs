@@ -23,6 +23,7 @@ mod route;
 mod site;
 mod synthetic;
 mod tagging;
+mod tunnel;
 
 pub use fallback::StandIn;
 pub use head::is_authority;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use engine::origin::Kind;
 use engine::store::HIDDEN;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 mod answer;
-mod note;
+pub(super) mod note;
 mod written;
 
 /// pingora's hooks.
@@ -65,10 +65,10 @@ impl Passed {
         Ok(&self.origins[handed(ctx)?.route.origin])
     }
 
-    /// Waits for a slot, as long as for a first byte. Upgrades and unsafe methods hold none.
+    /// Waits for a slot, as long as for a first byte. Unsafe methods hold none.
     async fn take_slot(&self, session: &Session, ctx: &mut Passage) -> pingora::Result<()> {
         let safe = matches!(session.req_header().method, http::Method::GET | http::Method::HEAD);
-        if !safe || handed(ctx)?.upgrade || ctx.slot.is_some() {
+        if !safe || ctx.slot.is_some() {
             return Ok(());
         }
         let origin = handed(ctx)?.route.origin;
@@ -86,20 +86,18 @@ impl Passed {
             }
         }
     }
+}
 
-    fn peer(session: &Session, upgrade: bool, upstream: &Upstream, address: std::net::SocketAddr) -> HttpPeer {
-        let mut peer = HttpPeer::new(address, false, String::new());
-        let options = &mut peer.options;
-        options.connection_timeout = Some(upstream.settings.timeouts.connect);
-        options.total_connection_timeout = Some(upstream.settings.timeouts.connect);
-        options.idle_timeout = Some(Duration::from_secs(60));
-        let accept = session.get_header(header::ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
-        let long_lived = upgrade || memchr::memmem::find(accept, b"text/event-stream").is_some();
-        let passed = &upstream.settings.passed;
-        options.read_timeout = Some(if long_lived { passed.idle } else { passed.first_byte });
-        options.write_timeout = Some(passed.first_byte);
-        peer
-    }
+/// How a server is dialled on this road.
+pub(super) fn peer(upstream: &Upstream, address: std::net::SocketAddr) -> HttpPeer {
+    let mut peer = HttpPeer::new(address, false, String::new());
+    let options = &mut peer.options;
+    options.connection_timeout = Some(upstream.settings.timeouts.connect);
+    options.total_connection_timeout = Some(upstream.settings.timeouts.connect);
+    options.idle_timeout = Some(Duration::from_secs(60));
+    options.read_timeout = Some(upstream.settings.passed.first_byte);
+    options.write_timeout = Some(upstream.settings.passed.first_byte);
+    peer
 }
 
 #[async_trait]
@@ -115,10 +113,9 @@ impl ProxyHttp for Passed {
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Passage) -> pingora::Result<()> {
-        let Handover { keep_alive, upgrade, .. } = *handed(ctx)?;
+        let Handover { keep_alive, .. } = *handed(ctx)?;
         let limits = &handed(ctx)?.site.limits;
-        let idle = if upgrade { self.upstream(ctx)?.settings.passed.idle } else { limits.header_timeout };
-        session.set_read_timeout(Some(idle));
+        session.set_read_timeout(Some(limits.header_timeout));
         session.set_total_drain_timeout(Some(limits.header_timeout));
         // An upload that was answered before its end is not read for ever.
         session.set_keepalive(keep_alive.then(|| limits.idle_timeout.as_secs().max(1)));
@@ -127,7 +124,7 @@ impl ProxyHttp for Passed {
 
     async fn request_body_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut Passage,
@@ -141,7 +138,7 @@ impl ProxyHttp for Passed {
         let started = *ctx.body_started.get_or_insert(now);
         let grace = limits.header_timeout;
         let earned = Duration::from_secs(ctx.body_received / limits.body_min_rate.max(1) as u64);
-        if !session.was_upgraded() && now.since(started) > grace + earned {
+        if now.since(started) > grace + earned {
             return Error::e_explain(ErrorType::HTTPStatus(408), "the request body comes too slowly");
         }
         Ok(())
@@ -161,7 +158,11 @@ impl ProxyHttp for Passed {
             return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the origin may be asked");
         };
         ctx.server = Some(server);
-        let mut peer = Self::peer(session, handed(ctx)?.upgrade, &upstream, address);
+        let mut peer = peer(&upstream, address);
+        let accept = session.get_header(header::ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
+        if memchr::memmem::find(accept, b"text/event-stream").is_some() {
+            peer.options.read_timeout = Some(upstream.settings.passed.idle);
+        }
         if ctx.fresh_next {
             // A pool that no other request knows is empty.
             peer.group_key = self.fresh_pools.fetch_add(1, Ordering::Relaxed) + 1;
@@ -211,24 +212,9 @@ impl ProxyHttp for Passed {
         ctx: &mut Passage,
     ) -> pingora::Result<()> {
         let handover = handed(ctx)?;
-        let upstream = &self.origins[handover.route.origin];
-        let peer = handover.peer.ip();
-        if request.headers.get_all(header::VIA).iter().any(|v| handover.site.identity.is_in(v.as_bytes())) {
-            return Error::e_explain(ErrorType::HTTPStatus(508), "the request came through this Larder before");
-        }
-        cleanse(request, handover.site.trust.of(peer));
-        let host = |s: &Arc<Server>| forwarding::host_header(&upstream.settings.host, &handover.host, &s.settings);
-        if let Some(host) = ctx.server.as_ref().and_then(host) {
-            request.insert_header(header::HOST, host)?;
-        }
-        for (name, value) in forwarding::forwarded(&handover.host, handover.scheme) {
-            if let Some(value) = value {
-                request.insert_header(name, value)?;
-            }
-        }
-        request.append_header(HeaderName::from_static("x-forwarded-for"), peer.to_string())?;
-        request.append_header(header::VIA, handover.site.identity.via().clone())?;
-        Ok(())
+        // Another protocol goes through a tunnel, or not at all (RFC 9110, 7.8: a server may ignore it).
+        request.remove_header(&header::UPGRADE);
+        address(request, handover, &self.origins[handover.route.origin], ctx.server.as_deref())
     }
 
     async fn upstream_response_filter(
@@ -237,7 +223,7 @@ impl ProxyHttp for Passed {
         response: &mut ResponseHeader,
         ctx: &mut Passage,
     ) -> pingora::Result<()> {
-        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        if response.status.is_informational() {
             return Ok(());
         }
         ctx.slot = None;
@@ -248,13 +234,9 @@ impl ProxyHttp for Passed {
         }
         written::after_unsafe(session, response, handed(ctx)?).await;
         let Some(probe) = ctx.handover.as_mut().and_then(|h| h.probe.as_mut()) else { return Ok(()) };
-        if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            probe.not_a_page();
-        } else {
-            let mut fields = response.headers.clone();
-            forwarding::strip_hop_by_hop(&mut fields);
-            probe.verdict(response.status, &fields);
-        }
+        let mut fields = response.headers.clone();
+        forwarding::strip_hop_by_hop(&mut fields);
+        probe.verdict(response.status, &fields);
         Ok(())
     }
 
@@ -275,18 +257,7 @@ impl ProxyHttp for Passed {
                 session.set_keepalive(None);
             }
         }
-        let status = CacheStatus::Forwarded { why: handover.why, status: None, stored: false, collapsed: false };
-        let mut value = Vec::with_capacity(48);
-        status.write(&mut value);
-        response.append_header(HeaderName::from_static("cache-status"), value.as_slice())?;
-        // All but what says how fresh the application's own cache was: here it is the application that answers.
-        for name in HIDDEN.iter().filter(|n| **n != "x-nextjs-cache") {
-            response.remove_header(*name);
-        }
-        for (name, value) in &handover.route.policy.response_headers {
-            response.insert_header(name.clone(), value.as_str())?;
-        }
-        Ok(())
+        dress(response, handover)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Passage) -> FailToProxy {
@@ -328,9 +299,10 @@ impl ProxyHttp for Passed {
         let now = handover.site.engine.clock.now();
         let took = now.since(handover.started);
         let status = session.response_written().map_or(499, |r| r.status.as_u16());
-        let outcome = if ctx.answered { forwarded_outcome(handover) } else { Outcome::Error };
+        let outcome = if ctx.answered { cache_status(handover).outcome() } else { Outcome::Error };
         handover.route.metrics.request(outcome, status, took);
-        handover.site.access.log(|| note::line(&handover.site, session, handover, (status, outcome), now));
+        let bytes = session.body_bytes_sent() as u64;
+        handover.site.access.log(|| note::line(handover, session.req_header(), (status, bytes, outcome), now));
         let how = match (&ctx.failure, error) {
             (Some((failure, _)), _) => failure.as_str(),
             (None, Some(_)) => "client-gone",
@@ -341,8 +313,50 @@ impl ProxyHttp for Passed {
     }
 }
 
-fn forwarded_outcome(handover: &Handover) -> Outcome {
-    CacheStatus::Forwarded { why: handover.why, status: None, stored: false, collapsed: false }.outcome()
+/// What Cache-Status says of an answer that was passed.
+pub(super) fn cache_status(handover: &Handover) -> CacheStatus {
+    CacheStatus::Forwarded { why: handover.why, status: None, stored: false, collapsed: false }
+}
+
+/// Makes a visitor's request the one that this server is to see (semantics 52).
+pub(super) fn address(
+    request: &mut RequestHeader,
+    handover: &Handover,
+    upstream: &Upstream,
+    server: Option<&Server>,
+) -> pingora::Result<()> {
+    let peer = handover.peer.ip();
+    if request.headers.get_all(header::VIA).iter().any(|v| handover.site.identity.is_in(v.as_bytes())) {
+        return Error::e_explain(ErrorType::HTTPStatus(508), "the request came through this Larder before");
+    }
+    cleanse(request, handover.site.trust.of(peer));
+    let host = |s: &Server| forwarding::host_header(&upstream.settings.host, &handover.host, &s.settings);
+    if let Some(host) = server.and_then(host) {
+        request.insert_header(header::HOST, host)?;
+    }
+    for (name, value) in forwarding::forwarded(&handover.host, handover.scheme) {
+        if let Some(value) = value {
+            request.insert_header(name, value)?;
+        }
+    }
+    request.append_header(HeaderName::from_static("x-forwarded-for"), peer.to_string())?;
+    request.append_header(header::VIA, handover.site.identity.via().clone())?;
+    Ok(())
+}
+
+/// What we add to an answer of the origin's, and what of it is not for visitors.
+pub(super) fn dress(response: &mut ResponseHeader, handover: &Handover) -> pingora::Result<()> {
+    let mut value = Vec::with_capacity(48);
+    cache_status(handover).write(&mut value);
+    response.append_header(HeaderName::from_static("cache-status"), value.as_slice())?;
+    // All but what says how fresh the application's own cache was: here it is the application that answers.
+    for name in HIDDEN.iter().filter(|n| **n != "x-nextjs-cache") {
+        response.remove_header(*name);
+    }
+    for (name, value) in &handover.route.policy.response_headers {
+        response.insert_header(name.clone(), value.as_str())?;
+    }
+    Ok(())
 }
 
 /// Removes what only frameworks may say, and what only trusted proxies may (semantics 52).

@@ -2,7 +2,7 @@
 
 use super::deliver::{Client, Sent};
 use super::fallback::{Instead, Shell};
-use super::head::Head;
+use super::head::{Framing, Head};
 use super::site::{Handover, Site};
 use super::synthetic::Own;
 use crate::access::Line;
@@ -56,7 +56,9 @@ pub(super) async fn take(
     let route = site.routes.find(head.method, &host, head.path);
     let keep_alive = client.keep_alive;
     let pass = |why, probe| {
-        let (host, upgrade) = (host.to_string(), facts.upgrade);
+        // A handshake is a GET of HTTP/1.1 without a body (RFC 6455, 4.1).
+        let handshake = facts.upgrade && head.method == "GET" && head.http11 && head.framing == Framing::None;
+        let (host, upgrade) = (host.to_string(), handshake);
         Ended::Passed(Box::new(Handover {
             site: site.clone(),
             why,
@@ -270,7 +272,7 @@ fn finish(
 async fn refuse(site: &Site, incoming: &Incoming<'_>, client: &mut Client<'_>, own: Own) -> Ended {
     let head = incoming.head;
     let accept = head.values("accept").next();
-    if head.framing != super::head::Framing::None {
+    if head.framing != Framing::None {
         // Its body is not read.
         client.keep_alive = false;
     }

@@ -2,6 +2,7 @@
 //! (semantics 22, 42, 53).
 
 use crate::dsl::{Edge, HOST, Origin, PLAIN, Reply, SHORT, ms, until};
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 const FRESH: &str = "s-maxage=60";
@@ -121,13 +122,87 @@ async fn a_websocket_speaks_both_ways() {
     client.closed().await;
 }
 
+/// An origin of nothing but a handshake, which it does not wait for: the fastest there can be.
+async fn hasty(sockets: usize) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for _ in 0..sockets {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nwelcome,";
+            stream.write_all(head.as_bytes()).await.unwrap();
+            tokio::spawn(async move {
+                let (mut from, mut to) = stream.split();
+                let _ = tokio::io::copy(&mut from, &mut to).await;
+            });
+        }
+    });
+    address
+}
+
+const HANDSHAKE: &str = "GET /socket HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+#[tokio::test]
+async fn a_websocket_whose_origin_agrees_at_once_stays_open() {
+    const SOCKETS: usize = 16;
+    let edge = Edge::in_front_of(&format!("http://{}", hasty(SOCKETS).await)).await;
+    for _ in 0..SOCKETS {
+        let mut client = edge.raw().await;
+        client.send(HANDSHAKE).await.head().await.status(101);
+        client.through("welcome,").await;
+        client.send("hello").await.through("hello").await;
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_carries_much_both_ways_at_once() {
+    let origin = Origin::start().await;
+    origin.answers("/socket", Reply::upgrade().status(101));
+    let edge = Edge::start(&origin).await;
+    let mut client = edge.raw().await;
+    client.send(HANDSHAKE).await.head().await.status(101);
+    // More than all buffers on the way hold: what comes back must be read while this is written.
+    let much = "0123456789abcdef".repeat(2 * 1024 * 1024 / 16);
+    for _ in 0..4 {
+        client.send(&much).await;
+    }
+    client.send("and that was all").await;
+    let back = client.through("and that was all").await;
+    assert_eq!(back.len(), 4 * much.len() + 16);
+}
+
+#[tokio::test]
+async fn a_websocket_that_nobody_uses_is_closed_after_its_time() {
+    let origin = Origin::start().await;
+    origin.answers("/socket", Reply::upgrade().status(101));
+    let brief = "origins:\n  app:\n    servers: [{ url: \"{origin}\" }]\n    passed: { idle: 300ms }\n";
+    let edge = Edge::with_config(&origin, &PLAIN.replace("origin: {origin}\n", brief)).await;
+    let mut client = edge.raw().await;
+    client.send(HANDSHAKE).await.head().await.status(101);
+    client.send("hello").await.through("hello").await;
+    client.closed().await;
+}
+
 #[tokio::test]
 async fn a_refused_upgrade_is_an_ordinary_answer() {
     let origin = Origin::start().await;
-    origin.page("/socket", "no sockets here").status(400);
     let edge = Edge::start(&origin).await;
-    let refused = edge.get("/socket").header("Connection", "Upgrade").header("Upgrade", "websocket").await;
-    refused.status(400).is("no sockets here");
+    for body in ["no sockets here", ""] {
+        origin.page("/socket", body).status(403).header("X-Why", "no ticket");
+        let refused = edge.get("/socket").header("Connection", "Upgrade").header("Upgrade", "websocket").await;
+        refused.status(403).is(body).header("X-Why", "no ticket").cache_status("fwd=bypass");
+    }
+    let pieces = origin.page("/socket", "").status(400).tapped();
+    let mut client = edge.raw().await;
+    client.send(HANDSHAKE).await.head().await.status(400).header("Transfer-Encoding", "chunked");
+    pieces.send("not ");
+    client.through("4\r\nnot \r\n").await;
+    pieces.send("here");
+    pieces.end();
+    assert_eq!(client.closed().await, "4\r\nhere\r\n0\r\n\r\n");
+    origin.down().await;
+    let mut client = edge.raw().await;
+    client.send(HANDSHAKE).await.response().await.status(502).cache_status("fwd=bypass");
 }
 
 #[tokio::test]

@@ -60,11 +60,4 @@ impl Probe {
             _ => job.his_failure(),
         }
     }
-
-    /// The answer is not a page: an upgrade, say.
-    pub fn not_a_page(&mut self) {
-        if let Some(job) = self.job.take() {
-            job.not_storable_for_visitor(NotStorable::Status);
-        }
-    }
 }

@@ -7,7 +7,6 @@ use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
-use semantics::CacheStatus;
 
 /// What a client is told when his request could not be passed.
 pub(super) fn own(ctx: &Passage, code: u16) -> Own {
@@ -22,7 +21,7 @@ pub(super) fn own(ctx: &Passage, code: u16) -> Own {
     let remedy = if status.is_client_error() { "Mend the request." } else { "Try again in a moment." };
     let mut own = Own::new(status, explanation, remedy, "failed");
     if let Some(handover) = &ctx.handover {
-        own.cache_status = CacheStatus::Forwarded { why: handover.why, status: None, stored: false, collapsed: false };
+        own.cache_status = super::cache_status(handover);
     }
     own.retry_after = status.is_server_error().then_some(1);
     own

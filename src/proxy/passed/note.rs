@@ -1,32 +1,30 @@
 //! What the access log says of a passed request.
 
 use crate::access::Line;
-use crate::proxy::site::{Handover, Site};
+use crate::proxy::site::Handover;
 use http::{HeaderValue, Version};
-use pingora::proxy::Session;
+use pingora::http::RequestHeader;
 use semantics::{Outcome, Timestamp};
 
-/// The request is as it came in: what an origin may not see is taken out of a copy.
-pub(super) fn line<'s>(
-    site: &Site,
-    session: &'s Session,
-    handover: &'s Handover,
-    (status, cache): (u16, Outcome),
+/// The request is as it came in: what an origin may not see is taken out of a copy. `bytes`: of the body that he was sent.
+pub(in crate::proxy) fn line<'r>(
+    handover: &'r Handover,
+    head: &'r RequestHeader,
+    (status, bytes, cache): (u16, u64, Outcome),
     now: Timestamp,
-) -> Line<'s> {
-    let head = session.req_header();
+) -> Line<'r> {
     let field = |name: &str| head.headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
     let forwarded_for = head.headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
     Line {
         time: now,
-        remote: site.trust.client(handover.peer.ip(), forwarded_for),
+        remote: handover.site.trust.client(handover.peer.ip(), forwarded_for),
         method: head.method.as_str().as_bytes(),
         host: field("host"),
         path: head.raw_path(),
         query: None,
         proto: if head.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
         status,
-        bytes: session.body_bytes_sent() as u64,
+        bytes,
         took: now.since(handover.started),
         cache,
         route: &handover.route.name,
