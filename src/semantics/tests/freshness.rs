@@ -1,10 +1,12 @@
 //! Freshness lifetime, current age and the three windows (RFC 9111, 4.2; RFC 5861; semantics 7-12 and 30).
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+mod support;
+
 use semantics::freshness::windows;
 use semantics::policy::Revalidate;
 use semantics::{Policy, Times, Timestamp, Windows};
 use std::time::Duration;
+use support::{Fields, fields};
 
 /// G: Sun, 06 Nov 1994 08:49:37 GMT.
 const G: Timestamp = Timestamp::from_secs(784_111_777);
@@ -13,18 +15,8 @@ const YEAR: u64 = 31_536_000;
 const EVER: u64 = u64::MAX;
 const CC: &str = "cache-control";
 
-type Fields<'a> = &'a [(&'a str, &'a str)];
 /// A label, the fields, and in seconds after G: until when it is fresh, may be stale, covers a failing origin.
 type Row<'a> = (&'a str, Fields<'a>, [u64; 3]);
-
-fn fields(list: Fields<'_>) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in list {
-        let name = HeaderName::from_bytes(name.as_bytes()).expect("a field name");
-        map.append(name, HeaderValue::from_str(value).expect("a field value"));
-    }
-    map
-}
 
 fn seconds_after_g(at: Timestamp) -> u64 {
     if at == Timestamp::NEVER { EVER } else { at.since(G).as_secs() }

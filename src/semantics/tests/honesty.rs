@@ -1,22 +1,13 @@
 //! Origins that mark their own stale answers (semantics 23; RFC 9211, 2).
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+mod support;
+
 use semantics::freshness::windows;
 use semantics::honesty::{is_stale, pause, requests_at_most, stale_from_the_start};
 use semantics::policy::Revalidate;
 use semantics::{Decision, Facts, Policy, Selection, Times, Timestamp, decide};
 use std::time::Duration;
-
-type Fields<'a> = &'a [(&'a str, &'a str)];
-
-fn fields(list: Fields<'_>) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in list {
-        let name = HeaderName::from_bytes(name.as_bytes()).expect("a field name");
-        map.append(name, HeaderValue::from_str(value).expect("a field value"));
-    }
-    map
-}
+use support::{Fields, fields};
 
 fn check(rows: &[(&str, Fields<'_>, bool)]) {
     for (label, list, expected) in rows {

@@ -1,12 +1,15 @@
 //! `profile: rfc9111`: header-driven routes as a plain HTTP cache.
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+mod support;
+
+use http::StatusCode;
 use semantics::policy::Revalidate;
 use semantics::settlement::{AnswerHead, Failure, Settlement, StoredSummary, on_same_host, settle};
 use semantics::storability::{NotStorable, judge};
 use semantics::validation::Validators;
 use semantics::{Policy, Times, Timestamp, freshness, personal};
 use std::time::Duration;
+use support::{Fields, fields};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
 const NOW: Timestamp = Timestamp::from_secs(784_111_777);
@@ -15,17 +18,6 @@ const DATE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
 const CHANGED: (&str, &str) = ("last-modified", "Sun, 06 Nov 1994 08:47:57 GMT");
 const CC: &str = "cache-control";
 const TIMES: Times = Times { requested: NOW, responded: NOW, completed: NOW };
-
-type Fields<'a> = &'a [(&'a str, &'a str)];
-
-fn fields(list: Fields<'_>) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in list {
-        let name = HeaderName::from_bytes(name.as_bytes()).expect("a field name");
-        map.append(name, HeaderValue::from_str(value).expect("a field value"));
-    }
-    map
-}
 
 fn judged(status: u16, list: Fields<'_>) -> Result<Vec<String>, NotStorable> {
     judge(StatusCode::from_u16(status).expect("a status"), &fields(list), &Policy::plain(), NOW, false)

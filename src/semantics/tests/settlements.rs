@@ -1,6 +1,8 @@
 //! What an answer to a fill means for what is stored (RFC 9111, 3 and 4.3; semantics 18, 20, 27-30, 33).
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+mod support;
+
+use http::StatusCode;
 use proptest::prelude::*;
 use semantics::policy::{OnUncacheable, Revalidate};
 use semantics::settlement::{AnswerHead, Failure, Settlement, StoredSummary, settle};
@@ -8,6 +10,7 @@ use semantics::storability::NotStorable;
 use semantics::validation::Validators;
 use semantics::{Policy, Times, Timestamp};
 use std::time::Duration;
+use support::{Fields, fields};
 
 const NOW: Timestamp = Timestamp::from_secs(784_111_777);
 const CC: &str = "cache-control";
@@ -15,8 +18,6 @@ const FRESH: (&str, &str) = (CC, "max-age=60");
 const URL: &str = "www.x.com/p?q=1";
 /// A tag that nothing stored carries.
 const OTHER: (&str, &str) = ("etag", "\"other\"");
-
-type Fields<'a> = &'a [(&'a str, &'a str)];
 
 /// What the store holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,15 +49,6 @@ enum Body {
     Chunked,
     Length(u64),
     UntilClose,
-}
-
-fn fields(list: Fields<'_>) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in list {
-        let name = HeaderName::from_bytes(name.as_bytes()).expect("a field name");
-        map.append(name, HeaderValue::from_str(value).expect("a field value"));
-    }
-    map
 }
 
 fn settled(policy: &Policy, held: Held, status: u16, list: Fields<'_>, body: Body, url: &str) -> Settlement {

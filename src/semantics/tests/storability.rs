@@ -1,28 +1,21 @@
 //! May an answer be stored, and if not, why not (RFC 9111, 3; semantics 7, 11, 28, 29).
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+mod support;
+
+use http::StatusCode;
 use semantics::policy::{Revalidate, SetCookie};
 use semantics::storability::{NotStorable, Verdict, judge, verdict};
 use semantics::{Policy, Timestamp};
 use std::time::Duration;
+use support::{Fields, fields};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
 const NOW: Timestamp = Timestamp::from_secs(784_111_777);
 const CC: &str = "cache-control";
 const FRESH: (&str, &str) = (CC, "max-age=60");
 
-type Fields<'a> = &'a [(&'a str, &'a str)];
 /// A label, the response's fields, and the nominated fields or the reason.
 type Row<'a> = (&'a str, Fields<'a>, Result<&'a [&'a str], NotStorable>);
-
-fn fields(list: Fields<'_>) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in list {
-        let name = HeaderName::from_bytes(name.as_bytes()).expect("a field name");
-        map.append(name, HeaderValue::from_str(value).expect("a field value"));
-    }
-    map
-}
 
 fn check(policy: &Policy, status: u16, rows: &[Row<'_>]) {
     let status = StatusCode::from_u16(status).expect("a status");

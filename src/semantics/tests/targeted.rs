@@ -1,11 +1,13 @@
 //! Targeted fields (RFC 9213) as RFC 8941 dictionaries, Surrogate-Control, and which of them governs.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+mod support;
+
 use proptest::prelude::*;
 use semantics::cache_control::{BARE_STALE_WHILE_REVALIDATE, CacheControl};
 use semantics::freshness::{Governing, explicit_lifetime};
 use semantics::{Timestamp, targeted};
 use std::time::Duration;
+use support::{Fields, fields};
 
 /// A label, the lines, and what they say; `None` is as if the field had not been sent.
 type Row<'a> = (&'a str, &'a [&'a str], Option<CacheControl>);
@@ -200,17 +202,6 @@ fn surrogate_control_gives_a_fresh_and_a_stale_part() {
         let read = targeted::surrogate_control(lines.iter().map(|line| line.as_bytes()));
         assert_eq!(read, *expected, "{label}: {lines:?}");
     }
-}
-
-type Fields<'a> = &'a [(&'a str, &'a str)];
-
-fn fields(list: Fields<'_>) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in list {
-        let name = HeaderName::from_bytes(name.as_bytes()).expect("a field name");
-        map.append(name, HeaderValue::from_str(value).expect("a field value"));
-    }
-    map
 }
 
 #[test]
