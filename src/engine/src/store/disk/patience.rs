@@ -15,16 +15,20 @@ pub(super) const LONG_DEADLINE: Duration = Duration::from_secs(10);
 const READERS: usize = 64;
 /// The same for everything else: lists, versions, what is saved.
 const CHORES: usize = 16;
+/// The same for what takes as long as it takes. Places of their own, so that stuck ones keep no list from anybody.
+const LONG_CHORES: usize = 4;
 
 /// Who may wait for the disk.
 pub(super) struct Waiters {
     pub(super) readers: Arc<Semaphore>,
     chores: Arc<Semaphore>,
+    long_chores: Arc<Semaphore>,
 }
 
 impl Default for Waiters {
     fn default() -> Self {
-        Waiters { readers: Arc::new(Semaphore::new(READERS)), chores: Arc::new(Semaphore::new(CHORES)) }
+        let places = |n| Arc::new(Semaphore::new(n));
+        Waiters { readers: places(READERS), chores: places(CHORES), long_chores: places(LONG_CHORES) }
     }
 }
 
@@ -34,10 +38,7 @@ impl Disk {
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Disk>) -> T + Send + 'static,
     ) -> Option<T> {
-        if self.health.is_off() {
-            return None;
-        }
-        self.waited(&self.waiters.chores, LONG_DEADLINE, work).await
+        self.while_on(&self.waiters.chores, LONG_DEADLINE, work).await
     }
 
     /// The same for what may take as long as it takes.
@@ -45,10 +46,7 @@ impl Disk {
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Disk>) -> T + Send + 'static,
     ) -> Option<T> {
-        if self.health.is_off() {
-            return None;
-        }
-        self.waited(&self.waiters.chores, Duration::MAX, work).await
+        self.while_on(&self.waiters.long_chores, Duration::MAX, work).await
     }
 
     /// Something for a visitor.
@@ -57,10 +55,7 @@ impl Disk {
         deadline: Duration,
         work: impl FnOnce(&Arc<Disk>) -> T + Send + 'static,
     ) -> Option<T> {
-        if self.health.is_off() {
-            return None;
-        }
-        self.waited(&self.waiters.readers, deadline, work).await
+        self.while_on(&self.waiters.readers, deadline, work).await
     }
 
     /// The rest of what a visitor has the beginning of: also while the disk is off, which may still give it.
@@ -69,6 +64,15 @@ impl Disk {
         work: impl FnOnce(&Arc<Disk>) -> T + Send + 'static,
     ) -> Option<T> {
         self.waited(&self.waiters.readers, LONG_DEADLINE, work).await
+    }
+
+    async fn while_on<T: Send + 'static>(
+        self: &Arc<Self>,
+        waiters: &Arc<Semaphore>,
+        deadline: Duration,
+        work: impl FnOnce(&Arc<Disk>) -> T + Send + 'static,
+    ) -> Option<T> {
+        if self.health.is_off() { None } else { self.waited(waiters, deadline, work).await }
     }
 
     async fn waited<T: Send + 'static>(
