@@ -67,6 +67,9 @@ impl Default for Activation {
 #[derive(Serialize)]
 struct Activated {
     active: String,
+    /// Told only where it is not: a restart would undo it.
+    #[serde(skip_serializing_if = "std::clone::Clone::clone")]
+    durable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     warmed: Option<Warmed>,
 }
@@ -111,7 +114,7 @@ async fn carry_out(
     asked: &Activation,
 ) -> Result<Response, Problem> {
     let active = engine.deployment();
-    let mut warmed = None;
+    let (mut warmed, mut durable) = (None, true);
     if asked.warm && *active != id {
         let visited = engine.most_visited(&active, asked.pages).await;
         let pages = visited.iter().filter_map(|response| visited_page(&response.key)).collect();
@@ -123,10 +126,10 @@ async fn carry_out(
     }
     if *active != id {
         tracing::info!(deployment = %id, "another deployment is served from now on");
-        engine.activate(id).map_err(|error| not_kept(&error))?;
+        durable = engine.activate(id).map_err(|error| not_kept(&error))?;
         prerender.activated();
     }
-    Ok(json(&Activated { active: id.to_owned(), warmed }))
+    Ok(json(&Activated { active: id.to_owned(), durable, warmed }))
 }
 
 /// A page that is asked for by its URL alone.

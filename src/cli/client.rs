@@ -309,6 +309,13 @@ impl Failure {
     }
 }
 
+/// To stderr, where the API says that the disk did not take something.
+fn warn_unless_durable(durable: Option<bool>) {
+    if durable == Some(false) {
+        eprintln!("larder: it is so now, but the disk did not take it: a restart may undo it");
+    }
+}
+
 /// How a command ends.
 fn finish(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {

@@ -2,7 +2,7 @@
 
 use super::text::{Table, safe};
 use super::warm::{PAUSE, Report, Told, Trouble, bar};
-use super::{ASK, Admin, Answer, Connection, Failure, encoded, finish, print, print_json};
+use super::{ASK, Admin, Answer, Connection, Failure, encoded, finish, print, print_json, warn_unless_durable};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -62,6 +62,7 @@ struct Deployment {
 #[derive(Deserialize)]
 struct Activated {
     active: String,
+    durable: Option<bool>,
     warmed: Option<Warmed>,
 }
 
@@ -124,7 +125,13 @@ impl ActivateArgs {
             return Err(refused(&admin, &answer));
         }
         let activated: Activated = admin.success(&answer)?;
-        if self.connection.json { print_json(&answer) } else { print(&activated.told()) }
+        if self.connection.json {
+            print_json(&answer)?;
+        } else {
+            print(&activated.told())?;
+        }
+        warn_unless_durable(activated.durable);
+        Ok(())
     }
 
     /// What is not said is left to the server.

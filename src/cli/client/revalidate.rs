@@ -1,7 +1,7 @@
 //! `larder revalidate`: what is stored of paths, prefixes, tags or routes is no longer fresh.
 
 use super::text::{safe, took};
-use super::{ASK, Admin, Connection, Failure, REGENERATE, finish, print, print_json};
+use super::{ASK, Admin, Connection, Failure, REGENERATE, finish, print, print_json, warn_unless_durable};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
@@ -41,6 +41,7 @@ pub struct RevalidateArgs {
 #[derive(Deserialize)]
 struct Done {
     epoch: u64,
+    durable: Option<bool>,
     matched: Option<u64>,
     #[serde(default)]
     regenerated: Vec<Regenerated>,
@@ -89,6 +90,7 @@ impl RevalidateArgs {
         } else {
             print(&done.told())?;
         }
+        warn_unless_durable(done.durable);
         if answer.status.is_success() { Ok(()) } else { Err(done.failure()) }
     }
 }

@@ -1,7 +1,7 @@
 //! `larder versions`: the good versions of a page that are kept, and one of them served again.
 
 use super::text::{Table, safe, size, span};
-use super::{ASK, Admin, Answer, Connection, Failure, finish, print, print_json};
+use super::{ASK, Admin, Answer, Connection, Failure, finish, print, print_json, warn_unless_durable};
 use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -100,9 +100,7 @@ impl VersionsArgs {
         } else {
             print(&text)?;
         }
-        if durable == Some(false) {
-            eprintln!("larder: it is so now, but the disk did not take it: a restart would undo it");
-        }
+        warn_unless_durable(durable);
         Ok(())
     }
 }

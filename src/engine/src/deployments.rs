@@ -81,6 +81,7 @@ impl Engine {
                 order.activate(&settings.id);
             }
         })
+        .map(|_| ())
     }
 
     /// The process that held the journal has left: what is configured here counts now.
@@ -92,15 +93,16 @@ impl Engine {
     }
 
     /// Serves the pages of this deployment from now on. Those of others stay stored, as long as there is room and they are
-    /// among those that are kept; what is being rendered for one is stored for that one.
+    /// among those that are kept; what is being rendered for one is stored for that one. Says whether it is on the disk, where
+    /// there is one.
     ///
     /// # Errors
     /// It could not be kept: nothing changed.
-    pub fn activate(self: &Arc<Self>, deployment: &str) -> Result<(), NotKept> {
+    pub fn activate(self: &Arc<Self>, deployment: &str) -> Result<bool, NotKept> {
         self.switch(|order| order.activate(deployment))
     }
 
-    fn switch(self: &Arc<Self>, change: impl FnOnce(&mut Order)) -> Result<(), NotKept> {
+    fn switch(self: &Arc<Self>, change: impl FnOnce(&mut Order)) -> Result<bool, NotKept> {
         let mut order = self.deployments.order.lock();
         if order.ids.is_empty()
             && let Some(before) = self.journal.noted(NOTE).and_then(|note| Order::read(&note))
@@ -121,13 +123,11 @@ impl Engine {
         // Visits that bridge ask for it.
         drop(order);
         // On the disk before anybody is told, where there is one and it answers.
-        if let Some(event) = event {
-            self.is_durable(event);
-        }
+        let durable = event.is_none_or(|event| self.is_durable(event));
         if !gone.is_empty() && tokio::runtime::Handle::try_current().is_ok() {
             tokio::spawn(forget(self.clone(), gone));
         }
-        Ok(())
+        Ok(durable)
     }
 
     /// Whose pages are served, as another process that holds the journal says.
