@@ -352,6 +352,8 @@ impl Disk {
         match self.files.remove(&place.path()) {
             Ok(()) => self.health.worked(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // What somebody put there is no page, and stays his.
+            Err(error) if files::is_in_the_way(&error) => self.health.count("not-a-file", &error),
             Err(error) => {
                 self.health.failed("remove", &error);
                 return false;

@@ -175,3 +175,8 @@ pub fn not_regular() -> io::Error {
 pub fn is_not_regular(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput || error.kind() == io::ErrorKind::IsADirectory
 }
+
+/// Whether something that is no file is in the way of one: that says nothing of the disk.
+pub fn is_in_the_way(error: &io::Error) -> bool {
+    is_not_regular(error) || error.kind() == io::ErrorKind::DirectoryNotEmpty
+}

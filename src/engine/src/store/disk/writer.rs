@@ -4,7 +4,7 @@
 mod file;
 
 use super::Disk;
-use super::files::{File, is_not_regular};
+use super::files::{File, is_in_the_way};
 use super::health::is_full;
 use super::index::Indexed;
 use super::names::{ID, PAGES, Place, TMP, dir_path, shard_path};
@@ -296,7 +296,7 @@ impl Writer {
         if let Err(error) = put {
             self.made.clear();
             // What somebody put there is in the way of this page alone.
-            if is_not_regular(&error) || error.kind() == io::ErrorKind::DirectoryNotEmpty {
+            if is_in_the_way(&error) {
                 disk.health.count("not-a-file", &error);
             } else {
                 disk.health.failed("rename", &error);

@@ -181,3 +181,17 @@ fn a_directory_in_the_place_of_a_file_is_a_miss() {
         assert_eq!(victims.life.errors("not-a-file"), number);
     }
 }
+
+#[test]
+fn a_directory_in_the_place_of_a_file_does_not_keep_the_page_from_being_removed() {
+    let mut victims = Victims::new();
+    for page in 0..victims.pages.len() {
+        let Page { key, path, .. } = &victims.pages[page];
+        victims.files.remove(path).unwrap();
+        victims.files.make_dir(path).unwrap();
+        drop(victims.files.create(&path.join("something")).unwrap());
+        victims.life.disk.remove(key.hash(), &key.bytes, key.variant);
+        assert!(victims.life.settle(), "its removal is tried for ever");
+        assert_eq!(victims.life.errors("remove"), 0);
+    }
+}
