@@ -4,7 +4,7 @@
 //! It knows how the fields are written, and the limits. It does not know what becomes of a tag, or who hears of those
 //! that were left out.
 
-use crate::targeted::{after_comma, parameters, string};
+use crate::structured::{after_comma, parameters, string};
 use http::{HeaderMap, HeaderValue};
 use std::borrow::Cow;
 
