@@ -6,12 +6,13 @@ mod storage;
 
 use crate::access::{self, AccessLog};
 use crate::admin::{Admin, Call, Face};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::origin::Client;
 use crate::origin::forwarding::Identity;
 use crate::prerender::Prerender;
-use crate::proxy::{Listener, Passed, bind};
+use crate::proxy::{Entrance, Listener, Passed, bind};
 use crate::service;
+use crate::tls::{self, Certificates};
 use arc_swap::ArcSwap;
 use engine::{Clock, Metrics};
 use parking_lot::Mutex;
@@ -53,14 +54,14 @@ impl App {
     /// # Errors
     /// Names the address and what the system says of it.
     pub async fn start(config: Config, file: Option<&Path>) -> Result<App, CannotRun> {
-        let fronts = config.listeners.iter().map(|a| listen(*a, "listen")).collect::<Result<Vec<_>, _>>()?;
+        let clock = Clock::system();
+        let (entrances, certificates) = entrances(&config.listeners, &clock)?;
         let admin_socket = listen(config.admin.listen, "admin.listen")?;
         let metrics_socket = config.metrics_listen.map(|a| listen(a, "metrics.listen")).transpose()?;
-        let listening: Vec<SocketAddr> = fronts.iter().filter_map(|s| s.local_addr().ok()).collect();
+        let listening: Vec<SocketAddr> = entrances.iter().filter_map(|e| e.socket.local_addr().ok()).collect();
 
         let generated_token = config.admin.token.is_none().then(random_token).transpose()?;
         let seed = seed();
-        let clock = Clock::system();
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let access = access_log(&config.access, &clock, &metrics)?;
         let process = u64::from_ne_bytes(random()?);
@@ -113,7 +114,7 @@ impl App {
         // One retry is ours to decide (fail_to_connect); pingora's own default is 16.
         let conf = Arc::new(ServerConf { max_retries: 2, ..ServerConf::default() });
         let proxy = Arc::new(http_proxy(&conf, Passed::new(origins.clone())));
-        let listener = Listener::start(current, proxy, origins, watch, fronts);
+        let listener = Listener::start(current, proxy, origins, watch, entrances, certificates);
         engine.start_storing().map_err(|error| CannotRun(format!("cannot start the disk store's threads: {error}")))?;
         prerender.plan(plans);
         admin.ready.store(true, Ordering::Relaxed);
@@ -170,6 +171,27 @@ fn access_log(settings: &access::Settings, clock: &Clock, metrics: &Metrics) -> 
              Larder write there, or choose another file"
         ))
     })
+}
+
+/// Every address that clients come to, and the certificates that are shown there.
+fn entrances(
+    listeners: &[config::Listener],
+    clock: &Clock,
+) -> Result<(Vec<Entrance>, Vec<Arc<Certificates>>), CannotRun> {
+    let (mut entrances, mut certificates) = (Vec::new(), Vec::new());
+    for config::Listener { address, tls, redirect } in listeners {
+        let acceptor = match tls {
+            None => None,
+            Some(settings) => {
+                let cannot = |error: tls::Unusable| CannotRun(error.to_string());
+                let read = Certificates::read(settings, clock.now()).map_err(cannot)?;
+                certificates.push(read.clone());
+                Some(tls::server(settings, read).map_err(cannot)?.into())
+            }
+        };
+        entrances.push(Entrance { socket: listen(*address, "listen")?, tls: acceptor, redirect: *redirect });
+    }
+    Ok((entrances, certificates))
 }
 
 fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, CannotRun> {

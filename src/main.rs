@@ -9,6 +9,7 @@ mod origin;
 mod prerender;
 mod proxy;
 mod service;
+mod tls;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

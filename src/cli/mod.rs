@@ -6,7 +6,9 @@ mod init;
 mod serve;
 
 use crate::config::{self, Faults};
+use crate::tls::Certificates;
 use clap::{Parser, Subcommand};
+use engine::Clock;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -179,6 +181,12 @@ fn init(args: &InitArgs) -> ExitCode {
 fn check(file: &std::path::Path) -> ExitCode {
     match config::load(file) {
         Ok(config) => {
+            let now = Clock::system().now();
+            for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+                if let Err(error) = Certificates::read(tls, now) {
+                    return mistake(&format!("{}: {error}", file.display()));
+                }
+            }
             let (routes, origins) = (config.routes.len(), config.origins.len());
             println!("{}: fine ({routes} routes, {origins} origins)", file.display());
             ExitCode::SUCCESS

@@ -1,6 +1,9 @@
 //! Addresses to listen on, hosts, and the URLs of origins.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+const HTTPS_NEEDS_A_NAME: &str =
+    "write the name that its certificate is for (an entry in /etc/hosts will do), or `http://`";
 
 /// `IP:port`, `[IPv6]:port`, `localhost:port` or `:port`.
 pub(super) fn to_listen_on(text: &str) -> Option<SocketAddr> {
@@ -54,28 +57,41 @@ pub(super) struct NotAnOrigin {
     pub(super) remedy: String,
 }
 
-/// The host, without brackets, and the port of an origin's URL.
-pub(super) fn of_origin(url: &str) -> Result<(String, u16), NotAnOrigin> {
+/// What an origin's URL says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OriginUrl {
+    /// Without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// https
+    pub(super) tls: bool,
+}
+
+pub(super) fn of_origin(url: &str) -> Result<OriginUrl, NotAnOrigin> {
     let wrong = |message, remedy: String| Err(NotAnOrigin { message, remedy });
     let Some((scheme, rest)) = url.split_once("://") else {
         return wrong("has no scheme", format!("write `http://{url}`"));
     };
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => {
-            return wrong("is https://, which is not available in this version", format!("for now: `http://{rest}`"));
-        }
-        _ => return wrong("must begin with `http://`", format!("write `http://{rest}`")),
-    }
+    let tls = match scheme.to_ascii_lowercase().as_str() {
+        "http" => false,
+        "https" => true,
+        _ => return wrong("must begin with `http://` or `https://`", format!("write `http://{rest}`")),
+    };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if authority.contains('@') {
         return wrong("carries a user or a password, which are not sent", "remove what is before the `@`".to_owned());
     }
     if !matches!(path, "" | "/") {
-        return wrong("must end with the host or the port", format!("write `http://{authority}`"));
+        return wrong("must end with the host or the port", format!("write `{scheme}://{authority}`"));
     }
     match host_and_port(authority) {
-        Some((host, port)) => Ok((host.to_owned(), port.unwrap_or(80))),
+        // No name, no proof: who answers there could be anybody.
+        Some((host, _)) if tls && host.parse::<IpAddr>().is_ok() => {
+            wrong("is https:// with an IP address, which no certificate is checked for", HTTPS_NEEDS_A_NAME.to_owned())
+        }
+        Some((host, port)) => {
+            Ok(OriginUrl { host: host.to_owned(), port: port.unwrap_or(if tls { 443 } else { 80 }), tls })
+        }
         None => wrong("has no valid host and port", "for example `http://127.0.0.1:3000`".to_owned()),
     }
 }

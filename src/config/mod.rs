@@ -15,6 +15,7 @@ use crate::access;
 use crate::origin;
 use crate::prerender;
 use crate::proxy::{self, IpNet, Matcher, TagTemplate};
+use crate::tls;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
@@ -26,7 +27,7 @@ use tree::Node;
 /// Everything that Larder needs to start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub listeners: Vec<SocketAddr>,
+    pub listeners: Vec<Listener>,
     /// Whose X-Forwarded-* fields are believed.
     pub trusted_proxies: Vec<IpNet>,
     pub threads: usize,
@@ -52,6 +53,15 @@ pub struct Config {
     pub unmatched: semantics::Policy,
     /// The tags of those.
     pub unmatched_tags: Vec<TagTemplate>,
+}
+
+/// An address to listen on, and what is spoken there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub address: SocketAddr,
+    pub tls: Option<tls::Settings>,
+    /// Who comes without TLS is sent to this port.
+    pub redirect: Option<u16>,
 }
 
 /// Where the disk store lies, and how much there may be of it.
@@ -161,6 +171,12 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
     let folder = path.parent().unwrap_or(Path::new(""));
     for list in config.routes.iter_mut().filter_map(|route| route.prerender.as_mut()?.file.as_mut()) {
         *list = folder.join(&*list);
+    }
+    for tls in config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut()) {
+        for files in &mut tls.certificates {
+            files.cert = folder.join(&files.cert);
+            files.key = folder.join(&files.key);
+        }
     }
     if let Some(disk) = &mut config.disk {
         disk.path = folder.join(&disk.path);

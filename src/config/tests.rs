@@ -4,6 +4,7 @@ mod policies;
 mod prerenders;
 mod refusals;
 mod stores;
+mod tls;
 mod tokens;
 mod variables;
 
@@ -53,6 +54,11 @@ fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
+/// A listener without TLS.
+fn plain(text: &str) -> Listener {
+    Listener { address: address(text), tls: None, redirect: None }
+}
+
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -60,7 +66,7 @@ fn seconds(n: u64) -> Duration {
 #[test]
 fn two_lines_are_a_configuration() {
     let config = with("");
-    assert_eq!(config.listeners, [address("127.0.0.1:8080")]);
+    assert_eq!(config.listeners, [plain("127.0.0.1:8080")]);
     assert_eq!(config.admin.listen, address("127.0.0.1:9900"));
     assert_eq!(config.admin.token, None);
     assert_eq!(config.metrics_listen, None);
@@ -86,7 +92,7 @@ fn the_command_line_alone_is_a_configuration() {
     let open = zero("http://[::1]:3000/", "localhost:8080", Some(":9900")).unwrap_err();
     assert_eq!(open.faults.len(), 1, "an admin address without a token is not for everybody");
     let config = zero("http://[::1]:3000/", "localhost:8080", Some("[::1]:9900")).unwrap();
-    assert_eq!(config.listeners, [address("127.0.0.1:8080")]);
+    assert_eq!(config.listeners, [plain("127.0.0.1:8080")]);
     assert_eq!(config.admin.listen, address("[::1]:9900"));
     assert_eq!((config.origins[0].servers[0].host.as_str(), config.origins[0].servers[0].port), ("::1", 3000));
     let faults = zero("127.0.0.1:3000", "example.com:80", None).unwrap_err();

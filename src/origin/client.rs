@@ -5,7 +5,7 @@
 
 use super::balance::{Balance, Server};
 use super::forwarding::{self, Identity};
-use super::{Settings, Timeouts};
+use super::{ServerSettings, Settings, Timeouts};
 use bytes::Bytes;
 use engine::origin::{Body, BoxFuture, Origin, OriginError, OriginRequest, OriginResponse};
 use engine::{Clock, Metrics};
@@ -100,7 +100,7 @@ impl Client {
     ) -> Result<OriginResponse, OriginError> {
         let timeouts = &upstream.settings.timeouts;
         let head = self.request_head(upstream, server, request)?;
-        let mut peer = peer(address, timeouts);
+        let mut peer = peer(address, &server.settings, timeouts);
         let (session, reused) = self.connect(&peer, timeouts).await?;
         let first = exchange(session, head.clone(), timeouts).await;
         let session = match first {
@@ -208,8 +208,8 @@ pub fn breakers_open() -> OriginError {
     }
 }
 
-fn peer(address: SocketAddr, timeouts: &Timeouts) -> HttpPeer {
-    let mut peer = HttpPeer::new(address, false, String::new());
+fn peer(address: SocketAddr, server: &ServerSettings, timeouts: &Timeouts) -> HttpPeer {
+    let mut peer = server.peer(address);
     peer.options.connection_timeout = Some(timeouts.connect);
     peer.options.total_connection_timeout = Some(timeouts.connect);
     peer.options.idle_timeout = Some(POOLED_FOR);

@@ -8,6 +8,8 @@ pub mod forwarding;
 pub use balance::Server;
 pub use client::{Client, Upstream, breakers_open};
 
+use pingora::upstreams::peer::HttpPeer;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How the Host field towards an origin is made.
@@ -26,6 +28,8 @@ pub struct ServerSettings {
     /// Name or address, without brackets.
     pub host: String,
     pub port: u16,
+    /// Whether it is spoken to over TLS, and has to prove that it is `host`.
+    pub tls: bool,
     /// Its share in the round robin, at least 1.
     pub weight: u32,
 }
@@ -68,9 +72,14 @@ pub struct Settings {
 }
 
 impl ServerSettings {
+    /// One of its addresses, as pingora dials it. Over TLS its name goes along: without one pingora would verify nothing.
+    pub fn peer(&self, address: SocketAddr) -> HttpPeer {
+        HttpPeer::new(address, self.tls, if self.tls { self.host.clone() } else { String::new() })
+    }
+
     /// `host:port`, an IPv6 address in brackets; the default port is left out.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+        if self.port == if self.tls { 443 } else { 80 } { host } else { format!("{host}:{}", self.port) }
     }
 }

@@ -1,22 +1,28 @@
 //! The one writer to the client: stored responses, bodies on their way, ranges, 304s, and Larder's own answers.
 
+use super::conn::Conn;
 use super::pace::{Pace, too_slow};
 use super::synthetic::{Own, wants_json};
+use engine::Failed;
 use engine::flight::{Opened, Watcher};
-use engine::store::{BodyReader, Head};
-use engine::{Failed, Served};
+use engine::store::Head;
 use http::StatusCode;
-use semantics::range::{self, Range};
 use semantics::settlement::Failure;
-use semantics::validation::{Validators, not_modified};
-use semantics::{CacheStatus, Facts, Method, Request, Timestamp};
-use std::io::{self, IoSlice, Write};
-use tokio::net::TcpStream;
+use semantics::{CacheStatus, Method, Request, Scheme};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::AsyncWrite;
 use tokio::time::{Instant, timeout};
+
+mod stored;
+
+pub(super) use stored::{Chosen, Delivery};
 
 /// A client in the middle of one exchange.
 pub(super) struct Client<'c> {
-    pub(super) stream: &'c mut TcpStream,
+    pub(super) stream: &'c mut Conn,
     pub(super) http11: bool,
     pub(super) keep_alive: bool,
     pace: Pace,
@@ -43,50 +49,18 @@ const NOT_SHARED: [&str; 9] = [
 ];
 
 impl<'c> Client<'c> {
-    pub(super) fn new(stream: &'c mut TcpStream, http11: bool, keep_alive: bool, min_rate: usize) -> Self {
+    pub(super) fn new(stream: &'c mut Conn, http11: bool, keep_alive: bool, min_rate: usize) -> Self {
         Client { stream, http11, keep_alive, pace: Pace::new(min_rate), around: 0 }
+    }
+
+    /// The scheme of what he speaks.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.stream.is_secure() { Scheme::Https } else { Scheme::Http }
     }
 
     /// How much of a body was written, in bytes; also of an answer that broke off.
     pub(super) fn body_sent(&self) -> u64 {
         self.pace.in_all().saturating_sub(self.around)
-    }
-
-    /// A stored response: whole, a part of it, or 304. `file`: its body, where that is not held in memory.
-    pub(super) async fn stored(
-        &mut self,
-        request: &Request<'_>,
-        facts: &Facts<'_>,
-        served: &Served,
-        now: Timestamp,
-        tail: &mut Vec<u8>,
-        mut file: Option<BodyReader>,
-    ) -> io::Result<Sent> {
-        let response = &served.response;
-        tail.clear();
-        if matches!(served.status, CacheStatus::Hit { .. } | CacheStatus::StaleAfter { .. })
-            || !response.windows.age_at_generation.is_zero()
-        {
-            write!(tail, "age: {}\r\n", response.windows.age(now).as_secs())?;
-        }
-        self.end_head(&served.status, tail);
-        let status = response.head.status();
-        if status == StatusCode::OK && facts.conditional() && not_modified(request, response.validators()) {
-            return self.not_modified(&response.head, tail).await;
-        }
-        if status == StatusCode::OK
-            && facts.range.is_some()
-            && let Some(sent) = self.part(request, facts, served, tail, &mut file).await?
-        {
-            return Ok(sent);
-        }
-        let whole = request.method != Method::Head;
-        let body = response.body.held().filter(|_| whole).map_or(&b""[..], |body| body);
-        self.answer(response.head.wire(), tail, body).await?;
-        if let Some(file) = file.filter(|_| whole) {
-            self.file(file).await?;
-        }
-        Ok(Sent { status: status.as_u16() })
     }
 
     /// Cache-Status, what this connection needs, and the empty line.
@@ -98,69 +72,6 @@ impl<'c> Client<'c> {
             (true, false) => b"\r\nconnection: keep-alive\r\n\r\n",
             (false, _) => b"\r\nconnection: close\r\n\r\n",
         });
-    }
-
-    /// 304 with the fields that a 200 would have had and that matter to a cache (RFC 9110, 15.4.5).
-    async fn not_modified(&mut self, head: &Head, tail: &[u8]) -> io::Result<Sent> {
-        const KEPT: [&str; 7] =
-            ["cache-control", "content-location", "date", "etag", "expires", "last-modified", "vary"];
-        let mut lines = b"HTTP/1.1 304 Not Modified\r\n".to_vec();
-        for (name, value) in head.fields().filter(|(n, _)| KEPT.contains(n)) {
-            put(&mut lines, name, value);
-        }
-        self.answer(&lines, tail, b"").await?;
-        Ok(Sent { status: 304 })
-    }
-
-    /// 206 or 416; `None` when the Range does not count (RFC 9110, 14.2).
-    async fn part(
-        &mut self,
-        request: &Request<'_>,
-        facts: &Facts<'_>,
-        served: &Served,
-        tail: &[u8],
-        file: &mut Option<BodyReader>,
-    ) -> io::Result<Option<Sent>> {
-        let response = &served.response;
-        let Validators { etag, last_modified } = response.validators();
-        let holds = facts.if_range.is_none_or(|value| range::if_range_holds(value, etag, last_modified));
-        let size = response.body.len();
-        let resolved = match facts.range {
-            Some(value) if holds && request.method == Method::Get => range::resolve(value, size),
-            _ => Range::Whole,
-        };
-        let (line, kind, content_range) = match resolved {
-            Range::Whole => return Ok(None),
-            Range::Part { first, last } => ("206 Partial Content", 206, format!("bytes {first}-{last}/{size}")),
-            Range::Unsatisfiable => ("416 Range Not Satisfiable", 416, format!("bytes */{size}")),
-        };
-        let (body, length) = match resolved {
-            Range::Part { first, last } => {
-                let body = response.body.held().map_or(&b""[..], |body| slice(body, first, last));
-                (body, last.saturating_add(1).min(size) - first)
-            }
-            _ => (&b""[..], 0),
-        };
-        let mut lines = format!("HTTP/1.1 {line}\r\n").into_bytes();
-        for (name, value) in response.head.fields().filter(|(n, _)| *n != "content-length" && *n != "content-range") {
-            put(&mut lines, name, value);
-        }
-        put(&mut lines, "content-length", length.to_string().as_bytes());
-        put(&mut lines, "content-range", content_range.as_bytes());
-        self.answer(&lines, tail, body).await?;
-        if let (Some(mut file), Range::Part { first, last }) = (file.take(), resolved) {
-            file.part(first, last);
-            self.file(file).await?;
-        }
-        Ok(Some(Sent { status: kind }))
-    }
-
-    /// A body as it comes from the disk. One that is damaged breaks the answer off: never a clean wrong one.
-    async fn file(&mut self, mut file: BodyReader) -> io::Result<()> {
-        while let Some(chunk) = file.chunk().await? {
-            self.send(&mut [IoSlice::new(&chunk)]).await?;
-        }
-        Ok(())
     }
 
     /// A body on its way, as it comes. A fill that breaks off breaks this answer off too: never a clean short one.
@@ -231,6 +142,7 @@ impl<'c> Client<'c> {
                 explanation: format!("The page could not be fetched from its origin: {}.", explain(failed.failure)),
                 remedy: "Try again in a moment.",
                 cache_status: *status,
+                location: None,
                 retry_after: Some(failed.retry_after.map_or(1, |span| span.as_secs().max(1))),
             };
             return self.own(request, &own).await;
@@ -289,24 +201,41 @@ impl<'c> Client<'c> {
     async fn send(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
-            match self.stream.try_write_vectored(parts) {
+            let written = match &*self.stream {
+                Conn::Plain(tcp) => tcp.try_write_vectored(parts),
+                Conn::Tls(_) => self.paced(|conn, cx| Pin::new(conn).poll_write_vectored(cx, parts)).await,
+            };
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.pace.sent(n);
                     IoSlice::advance_slices(&mut parts, n);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_room().await?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.paced(|conn, cx| conn.tcp().poll_write_ready(cx)).await?;
+                }
                 Err(error) => return Err(error),
             }
+        }
+        if self.stream.is_secure() {
+            self.paced(|conn, cx| Pin::new(conn).poll_flush(cx)).await?;
         }
         Ok(())
     }
 
-    async fn wait_for_room(&mut self) -> io::Result<()> {
+    /// Waits for the client, as long as his pace allows.
+    async fn paced<T>(
+        &mut self,
+        mut poll: impl FnMut(&mut Conn, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        // Most often nothing is to be waited for.
+        if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(poll(self.stream, cx))).await {
+            return done;
+        }
         let from = Instant::now();
-        let ready = timeout(self.pace.patience(), self.stream.writable()).await;
+        let done = timeout(self.pace.patience(), poll_fn(|cx| poll(self.stream, cx))).await;
         self.pace.waited(from.elapsed());
-        ready.unwrap_or_else(|_| Err(too_slow()))
+        done.unwrap_or_else(|_| Err(too_slow()))
     }
 }
 
@@ -323,10 +252,10 @@ fn explain(failure: Failure) -> &'static str {
 }
 
 /// Completes when the client has gone. Bytes of a next request stay where they are.
-async fn gone(stream: &TcpStream) {
+async fn gone(stream: &Conn) {
     let mut byte = [0; 1];
     // Early bytes are a pipelined request: then nobody can tell, until a write fails.
-    if !matches!(stream.peek(&mut byte).await, Ok(0) | Err(_)) {
+    if !matches!(stream.tcp().peek(&mut byte).await, Ok(0) | Err(_)) {
         std::future::pending::<()>().await;
     }
 }
@@ -336,9 +265,4 @@ fn put(lines: &mut Vec<u8>, name: &str, value: &[u8]) {
     lines.extend_from_slice(b": ");
     lines.extend_from_slice(value);
     lines.extend_from_slice(b"\r\n");
-}
-
-fn slice(body: &[u8], first: u64, last: u64) -> &[u8] {
-    let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(body.len());
-    &body[at(first)..at(last.saturating_add(1))]
 }

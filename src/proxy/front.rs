@@ -5,6 +5,7 @@
 
 use super::Passed;
 use super::chunks::{Broken, Chunks};
+use super::conn::Conn;
 use super::deliver::Client;
 use super::head::{self, Framing, Refusal};
 use super::loan::{Loan, Reading};
@@ -28,7 +29,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// What every connection shares.
@@ -50,7 +50,9 @@ enum Arrived {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAddr, ticket: Ticket) {
+///
+/// `redirect`: who comes without TLS is sent to this port.
+pub(super) async fn serve(door: Arc<Door>, mut stream: Conn, peer: SocketAddr, ticket: Ticket, redirect: Option<u16>) {
     let mut buffer = BytesMut::with_capacity(BUFFER);
     let mut scratch = Scratch::default();
     // A look at the present site costs one load, and no count that all connections share.
@@ -63,7 +65,7 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAd
         };
         ticket.busy();
         let site = current.load();
-        let next = exchange(site, &mut stream, &buffer[..end], peer, &mut scratch).await;
+        let next = exchange(site, &mut stream, &buffer[..end], (peer, redirect), &mut scratch).await;
         match next {
             Next::KeepAlive => buffer.advance(end),
             Next::Close(Unread::Nothing) => return,
@@ -90,7 +92,7 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: TcpStream, peer: SocketAd
 }
 
 /// Reads until a head is whole. Empty lines before it are skipped (RFC 9112, 2.2).
-async fn read_head(site: &Site, stream: &mut TcpStream, buffer: &mut BytesMut, ticket: &Ticket) -> Arrived {
+async fn read_head(site: &Site, stream: &mut Conn, buffer: &mut BytesMut, ticket: &Ticket) -> Arrived {
     ticket.idle(site.engine.clock.now().after(site.limits.idle_timeout));
     if buffer.is_empty() && !matches!(read_more(stream, buffer).await, Ok(n) if n > 0) {
         return Arrived::Closed;
@@ -147,7 +149,7 @@ fn garbage(buffer: &[u8]) -> bool {
         || memchr::memmem::find(buffer, b"\n\n").is_some()
 }
 
-async fn read_more(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<usize> {
+async fn read_more(stream: &mut Conn, buffer: &mut BytesMut) -> io::Result<usize> {
     if buffer.capacity() - buffer.len() < READ_AT_LEAST {
         buffer.reserve(BUFFER);
     }
@@ -175,9 +177,9 @@ enum Next {
 
 async fn exchange(
     site: &Arc<Site>,
-    stream: &mut TcpStream,
+    stream: &mut Conn,
     bytes: &[u8],
-    peer: SocketAddr,
+    (peer, redirect): (SocketAddr, Option<u16>),
     scratch: &mut Scratch,
 ) -> Next {
     let head = match head::parse(bytes, &site.limits) {
@@ -186,7 +188,7 @@ async fn exchange(
     };
     let keep_alive = head.keep_alive && !site.draining.load(Ordering::Relaxed);
     let mut client = Client::new(stream, head.http11, keep_alive, site.limits.send_min_rate);
-    match road::take(site, &head, peer, &mut client, scratch).await {
+    match road::take(site, &head, (peer, redirect), &mut client, scratch).await {
         Ended::Answered if client.keep_alive => Next::KeepAlive,
         Ended::Answered if head.framing != Framing::None => Next::Close(Unread::Body),
         Ended::Answered | Ended::Broken => Next::Close(Unread::Nothing),
@@ -232,7 +234,7 @@ async fn pass(
     handover: Handover,
     mut prefix: BytesMut,
     body: &[u8],
-) -> Option<(TcpStream, Vec<u8>)> {
+) -> Option<(Conn, Vec<u8>)> {
     prefix.extend_from_slice(body);
     let mut session = ServerSession::new_http1(Box::new(loan));
     if let ServerSession::H1(h1) = &mut session {
@@ -244,7 +246,7 @@ async fn pass(
 }
 
 /// `head`: what has come of it.
-async fn refuse(site: &Site, stream: &mut TcpStream, peer: IpAddr, head: &[u8], refusal: Refusal) {
+async fn refuse(site: &Site, stream: &mut Conn, peer: IpAddr, head: &[u8], refusal: Refusal) {
     let started = site.engine.clock.now();
     let own = Own::new(
         refusal.status,
@@ -280,7 +282,7 @@ async fn refuse(site: &Site, stream: &mut TcpStream, peer: IpAddr, head: &[u8], 
 }
 
 /// Closes so that the answer arrives: what the client still sends is read for a moment, else a reset could overtake it.
-async fn linger(stream: &mut TcpStream) {
+async fn linger(stream: &mut Conn) {
     use tokio::io::AsyncWriteExt;
     let _ = stream.shutdown().await;
     let mut sink = [0; 2048];

@@ -1,11 +1,13 @@
 //! Listeners: accept, count, and close what has waited too long. Bound before anything else starts, so that a port in
 //! use is an error with nothing half begun.
 
+use super::conn::Conn;
 use super::front::{self, Door};
 use super::registry::{BUSY, Registry, Ticket, Watched};
 use super::tunnel::Tunnels;
 use super::{Current, Passed};
 use crate::origin::Upstream;
+use crate::tls::Certificates;
 use parking_lot::Mutex;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
@@ -16,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// Connections that the kernel may hold for us until they are accepted.
 const BACKLOG: u32 = 4096;
@@ -31,6 +34,14 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// A socket that takes connections, and what is spoken there.
+pub struct Entrance {
+    pub socket: TcpListener,
+    pub tls: Option<TlsAcceptor>,
+    /// Who comes without TLS is sent to this port, with it.
+    pub redirect: Option<u16>,
+}
+
 /// Everything that listens.
 pub struct Listener {
     registry: Arc<Registry>,
@@ -40,6 +51,9 @@ pub struct Listener {
     /// Connections at a time: `limits.connections`, or what the process's descriptors allow.
     most: usize,
 }
+
+/// How often certificates are looked at.
+const LOOKED_AFTER: Duration = Duration::from_secs(1);
 
 /// Descriptors that clients may not take: for the origin, the admin address and files.
 const RESERVED: usize = 256;
@@ -71,7 +85,8 @@ impl Listener {
         proxy: Arc<HttpProxy<Passed>>,
         origins: Vec<Arc<Upstream>>,
         shutdown: ShutdownWatch,
-        sockets: Vec<TcpListener>,
+        entrances: Vec<Entrance>,
+        certificates: Vec<Arc<Certificates>>,
     ) -> Arc<Self> {
         let most = affordable(site.load().limits.connections);
         let gauge = site.load().engine.metrics.connections.clone();
@@ -84,8 +99,12 @@ impl Listener {
             next_id: AtomicU64::new(0),
             most,
         });
-        for socket in sockets {
-            let task = tokio::spawn(listener.clone().accept(socket));
+        for entrance in entrances {
+            let task = tokio::spawn(listener.clone().accept(Arc::new(entrance)));
+            listener.accepting.lock().push(task.abort_handle());
+        }
+        if !certificates.is_empty() {
+            let task = tokio::spawn(listener.clone().look_after(certificates));
             listener.accepting.lock().push(task.abort_handle());
         }
         let reaper = tokio::spawn(listener.clone().reap());
@@ -93,10 +112,10 @@ impl Listener {
         listener
     }
 
-    async fn accept(self: Arc<Self>, socket: TcpListener) {
+    async fn accept(self: Arc<Self>, entrance: Arc<Entrance>) {
         loop {
-            match socket.accept().await {
-                Ok((stream, peer)) => self.admit(stream, peer),
+            match entrance.socket.accept().await {
+                Ok((stream, peer)) => self.admit(&entrance, stream, peer),
                 Err(error) if is_this_connections(&error) => {}
                 Err(error) => {
                     // Out of descriptors or memory: others must end first. A pause, so as not to spin.
@@ -107,7 +126,18 @@ impl Listener {
         }
     }
 
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    /// Certificates that change are read anew.
+    async fn look_after(self: Arc<Self>, certificates: Vec<Arc<Certificates>>) {
+        let certificates: Arc<[_]> = certificates.into();
+        loop {
+            tokio::time::sleep(LOOKED_AFTER).await;
+            let (certificates, now) = (certificates.clone(), self.door.site.load().engine.clock.now());
+            let look = move || certificates.iter().for_each(|one| one.refresh(now));
+            let _ = tokio::task::spawn_blocking(look).await;
+        }
+    }
+
+    fn admit(self: &Arc<Self>, entrance: &Arc<Entrance>, stream: TcpStream, peer: SocketAddr) {
         let site = self.door.site.load();
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let Some(counted) = self.count(peer.ip()) else { return };
@@ -123,7 +153,12 @@ impl Listener {
             drop(open);
             return;
         }
-        let task = tokio::spawn(front::serve(self.door.clone(), stream, peer, ticket));
+        let door = self.door.clone();
+        let task = if entrance.tls.is_some() {
+            tokio::spawn(secure(door, entrance.clone(), stream, peer, ticket))
+        } else {
+            tokio::spawn(front::serve(door, Conn::Plain(stream), peer, ticket, entrance.redirect))
+        };
         open.insert(id, (watched, task.abort_handle()));
     }
 
@@ -179,6 +214,27 @@ impl Listener {
             tracing::warn!("requests were still running at the end of `shutdown.drain`; they are cut off");
         }
     }
+}
+
+/// Shakes hands, in the time that a head may take, and serves what comes then.
+async fn secure(door: Arc<Door>, entrance: Arc<Entrance>, stream: TcpStream, peer: SocketAddr, ticket: Ticket) {
+    let Some(acceptor) = &entrance.tls else { return };
+    let (patience, metrics) = {
+        let site = door.site.load();
+        (site.limits.header_timeout, site.engine.metrics.clone())
+    };
+    ticket.busy();
+    let stream = match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            metrics.handshake("failed");
+            tracing::debug!(%error, "a client and Larder did not agree on TLS");
+            return;
+        }
+        Err(_) => return metrics.handshake("too-slow"),
+    };
+    metrics.handshake("success");
+    front::serve(door, Conn::Tls(Box::new(stream)), peer, ticket, None).await;
 }
 
 /// Errors of accept(2) that say something about one connection, not about us.

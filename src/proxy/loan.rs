@@ -1,6 +1,7 @@
 //! A client's connection on loan to pingora: for one request that goes the passed road, then it comes back.
 
 use super::chunks::Chunks;
+use super::conn::Conn;
 use super::pace::{Pace, too_slow};
 use async_trait::async_trait;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
@@ -17,7 +18,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// Head and first body bytes leave in one write.
@@ -37,7 +37,7 @@ pub(super) enum Reading {
 
 #[derive(Debug)]
 pub(super) struct Loan {
-    stream: BufWriter<TcpStream>,
+    stream: BufWriter<Conn>,
     socket: Arc<SocketDigest>,
     reading: Reading,
     /// Read with this request's last bytes, and the next one's.
@@ -48,8 +48,8 @@ pub(super) struct Loan {
 }
 
 impl Loan {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr, reading: Reading, min_rate: usize) -> Self {
-        let socket = SocketDigest::from_raw_fd(stream.as_raw_fd());
+    pub(super) fn new(stream: Conn, peer: SocketAddr, reading: Reading, min_rate: usize) -> Self {
+        let socket = SocketDigest::from_raw_fd(stream.tcp().as_raw_fd());
         // Known already: saves a system call.
         let _ = socket.peer_addr.set(Some(PingoraAddr::Inet(peer)));
         Loan {
@@ -63,7 +63,7 @@ impl Loan {
     }
 
     /// The connection, and what was read of the next request.
-    pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+    pub(super) fn into_parts(self) -> (Conn, Vec<u8>) {
         (self.stream.into_inner(), self.surplus)
     }
 }
@@ -135,7 +135,7 @@ impl Loan {
             return Poll::Pending;
         }
         let mut byte = [0; 1];
-        match self.stream.get_ref().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+        match self.stream.get_ref().tcp().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
             Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
@@ -182,7 +182,7 @@ impl Shutdown for Loan {
 
 impl UniqueID for Loan {
     fn id(&self) -> UniqueIDType {
-        self.stream.get_ref().as_raw_fd()
+        self.stream.get_ref().tcp().as_raw_fd()
     }
 }
 

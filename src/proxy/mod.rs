@@ -4,6 +4,7 @@
 //! goes to pingora's ordinary proxying, with its head in canonical bytes.
 
 mod chunks;
+mod conn;
 mod deliver;
 mod fallback;
 mod front;
@@ -27,7 +28,7 @@ mod tunnel;
 
 pub use fallback::StandIn;
 pub use head::is_authority;
-pub use listen::{Listener, bind};
+pub use listen::{Entrance, Listener, bind};
 pub use lists::Listed;
 pub use lookup::{Asked, RegenerateError, UnknownHost};
 pub use net::IpNet;

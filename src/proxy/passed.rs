@@ -8,6 +8,7 @@ use crate::origin::forwarding;
 use crate::origin::{Server, Upstream};
 use async_trait::async_trait;
 use bytes::Bytes;
+use engine::coding::Stream;
 use engine::origin::Kind;
 use engine::store::HIDDEN;
 use http::{HeaderName, HeaderValue, header};
@@ -24,6 +25,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 mod answer;
+mod coding;
 pub(super) mod note;
 mod written;
 
@@ -47,6 +49,8 @@ pub struct Passage {
     /// What happened, when it failed.
     failure: Option<(Failure, String)>,
     answered: bool,
+    /// The answer's body goes through it.
+    coder: Option<Stream>,
 }
 
 /// The hand-over from the front door always sets it; without one there is nothing to go by.
@@ -89,8 +93,8 @@ impl Passed {
 }
 
 /// How a server is dialled on this road.
-pub(super) fn peer(upstream: &Upstream, address: std::net::SocketAddr) -> HttpPeer {
-    let mut peer = HttpPeer::new(address, false, String::new());
+pub(super) fn peer(upstream: &Upstream, server: &Server, address: std::net::SocketAddr) -> HttpPeer {
+    let mut peer = server.settings.peer(address);
     let options = &mut peer.options;
     options.connection_timeout = Some(upstream.settings.timeouts.connect);
     options.total_connection_timeout = Some(upstream.settings.timeouts.connect);
@@ -157,8 +161,8 @@ impl ProxyHttp for Passed {
             ctx.failure = Some((error.failure, error.message));
             return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the origin may be asked");
         };
+        let mut peer = peer(&upstream, &server, address);
         ctx.server = Some(server);
-        let mut peer = peer(&upstream, address);
         let accept = session.get_header(header::ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
         if memchr::memmem::find(accept, b"text/event-stream").is_some() {
             peer.options.read_timeout = Some(upstream.settings.passed.idle);
@@ -233,11 +237,25 @@ impl ProxyHttp for Passed {
             upstream.balance.succeeded(server);
         }
         written::after_unsafe(session, response, handed(ctx)?).await;
-        let Some(probe) = ctx.handover.as_mut().and_then(|h| h.probe.as_mut()) else { return Ok(()) };
-        let mut fields = response.headers.clone();
-        forwarding::strip_hop_by_hop(&mut fields);
-        probe.verdict(response.status, &fields);
+        if let Some(probe) = ctx.handover.as_mut().and_then(|h| h.probe.as_mut()) {
+            let mut fields = response.headers.clone();
+            forwarding::strip_hop_by_hop(&mut fields);
+            probe.verdict(response.status, &fields);
+        }
+        ctx.coder = coding::begin(session.req_header(), response, handed(ctx)?)?;
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Passage,
+    ) -> pingora::Result<Option<Duration>> {
+        coding::piece(&mut ctx.coder, body, end_of_stream)
+            .map_err(|error| Error::because(ErrorType::InternalError, "coding the answer", error))?;
+        Ok(None)
     }
 
     async fn response_filter(

@@ -1,15 +1,16 @@
 //! Our road: one request from its parsed head to its answer, or to the decision that it is passed.
 
-use super::deliver::{Client, Sent};
+use super::deliver::{Chosen, Client, Delivery, Sent};
 use super::fallback::{Instead, Shell};
 use super::head::{Framing, Head};
+use super::route::without_port;
 use super::site::{Handover, Site};
 use super::synthetic::Own;
 use crate::access::Line;
-use engine::store::BodyReader;
+use engine::store::{BodyReader, InCoding};
 use engine::{Answer, Probe, Route, Served, Step, Visit, keyed_query};
 use http::StatusCode;
-use semantics::{CacheStatus, Facts, Forward, Outcome, Request, Timestamp, decision};
+use semantics::{CacheStatus, Facts, Forward, Outcome, Request, Scheme, Timestamp, decision};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -40,16 +41,19 @@ struct Incoming<'r> {
 pub(super) async fn take(
     site: &Arc<Site>,
     head: &Head<'_>,
-    peer: SocketAddr,
+    (peer, redirect): (SocketAddr, Option<u16>),
     client: &mut Client<'_>,
     scratch: &mut Scratch,
 ) -> Ended {
     let started = site.engine.clock.now();
     let incoming = Incoming { head, peer: peer.ip(), started };
-    let scheme = site.trust.scheme(peer.ip(), &head.fields);
+    let scheme = site.trust.scheme(peer.ip(), &head.fields, client.scheme());
     let Some(host) = site.hosts.canonical(head.host, scheme) else {
         return refuse(site, &incoming, client, misdirected()).await;
     };
+    if let Some(port) = redirect.filter(|_| scheme == Scheme::Http) {
+        return refuse(site, &incoming, client, to_https(&host, port, head)).await;
+    }
     let request =
         Request { method: head.kind(), scheme, host: &host, path: head.path, query: head.query, fields: &head.fields };
     let facts = Facts::of(&head.fields);
@@ -85,12 +89,15 @@ pub(super) async fn take(
     let step = site.engine.begin(&visit, started);
     if let Step::Serve(served) = &step
         && served.response.body.held().is_some()
+        && let Some(coded) = chosen_now(site, &visit, served)
     {
         // One hit in so many notes that the host is in use: a site that only hits must not lose its place to made-up names.
         if started.as_micros().is_multiple_of(HITS_NOTED) && site.hosts.sites.is_empty() {
             site.known_hosts.admit(&host, started);
         }
-        let sent = client.stored(&request, &facts, served, started, &mut scratch.tail, None).await;
+        let codings = &route.policy.compress;
+        let delivery = Delivery { request: &request, facts: &facts, served, now: started, codings, coded };
+        let sent = client.stored(&delivery, &mut scratch.tail, None).await;
         route.metrics.served(served.response.windows.age(started));
         return finish(site, &incoming, route, served.status.outcome(), client, sent);
     }
@@ -98,6 +105,15 @@ pub(super) async fn take(
     match Box::pin(wait(site, &incoming, &visit, step, client, &mut scratch.tail)).await {
         Waited::Ended(ended) => ended,
         Waited::Pass(why, probe) => pass(why, probe),
+    }
+}
+
+/// The coding that he gets, if any; `None`: it is to be made first.
+fn chosen_now<'s>(site: &Site, visit: &Visit<'_>, served: &'s Served) -> Option<Option<&'s InCoding>> {
+    match Chosen::of(&site.engine, visit.request, visit.facts, served, &visit.route.policy.compress) {
+        Chosen::AsItIs => Some(None),
+        Chosen::Coded(coded) => Some(Some(coded)),
+        Chosen::AtOnce(_) => None,
     }
 }
 
@@ -205,7 +221,13 @@ async fn deliver_stored(
     if matches!(served.status.outcome(), Outcome::Hit | Outcome::Stale) {
         visit.route.metrics.served(served.response.windows.age(now));
     }
-    client.stored(visit.request, visit.facts, served, now, tail, file).await
+    let (request, facts, codings) = (visit.request, visit.facts, &visit.route.policy.compress);
+    let at_once = match Chosen::of(&site.engine, request, facts, served, codings) {
+        Chosen::AtOnce(coding) => site.engine.coded_at_once(&served.response, coding).await,
+        _ => None,
+    };
+    let coded = at_once.as_ref().or_else(|| chosen_now(site, visit, served).flatten());
+    client.stored(&Delivery { request, facts, served, now, codings, coded }, tail, file).await
 }
 
 /// Opens the body of an answer that is not held in memory. It may have gone since it was looked up: then there is another
@@ -277,7 +299,8 @@ async fn refuse(site: &Site, incoming: &Incoming<'_>, client: &mut Client<'_>, o
         client.keep_alive = false;
     }
     let sent = client.own_as(&own, super::synthetic::wants_json(accept), head.method == "HEAD").await;
-    let outcome = if own.status.is_success() { Outcome::Bypass } else { Outcome::Error };
+    let ordered = own.status.is_success() || own.status.is_redirection();
+    let outcome = if ordered { Outcome::Bypass } else { Outcome::Error };
     finish(site, incoming, &site.routes.unmatched, outcome, client, sent)
 }
 
@@ -288,6 +311,17 @@ fn misdirected() -> Own {
         "Check the address; whoever runs this server lists its names under `hosts`.",
         "unknown-host",
     )
+}
+
+/// The same URL with TLS, for good; what was sent is sent again there (RFC 9110, 15.4.9).
+fn to_https(host: &str, port: u16, head: &Head<'_>) -> Own {
+    let name = without_port(host);
+    let port = if port == Scheme::Https.default_port() { String::new() } else { format!(":{port}") };
+    let query = head.query.map(|query| format!("?{query}")).unwrap_or_default();
+    let explanation = "This site is served over HTTPS alone.";
+    let mut own = Own::new(StatusCode::PERMANENT_REDIRECT, explanation, "Ask for its https:// address.", "redirect");
+    own.location = Some(format!("https://{name}{port}{}{query}", head.path));
+    own
 }
 
 fn looped() -> Own {

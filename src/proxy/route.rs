@@ -78,7 +78,7 @@ fn normalise(host: &str, scheme: Scheme) -> Cow<'_, str> {
     }
 }
 
-fn without_port(host: &str) -> &str {
+pub(super) fn without_port(host: &str) -> &str {
     match host.rfind(':') {
         Some(at) if !host[at..].contains(']') => &host[..at],
         _ => host,
@@ -110,11 +110,15 @@ impl Trust {
     }
 
     /// The client's scheme: the listener's, or what a trusted proxy in front says (semantics 43).
-    pub fn scheme(&self, peer: IpAddr, fields: &[semantics::Field<'_>]) -> Scheme {
+    pub fn scheme(&self, peer: IpAddr, fields: &[semantics::Field<'_>], listener: Scheme) -> Scheme {
         if self.proxies.is_empty() || !self.of(peer) {
-            return Scheme::Http;
+            return listener;
         }
         let told = fields.iter().find(|f| f.is("x-forwarded-proto")).map(|f| f.value);
-        if told.is_some_and(|v| v.eq_ignore_ascii_case(b"https")) { Scheme::Https } else { Scheme::Http }
+        match told {
+            Some(told) if told.eq_ignore_ascii_case(b"https") => Scheme::Https,
+            Some(_) => Scheme::Http,
+            None => listener,
+        }
     }
 }

@@ -13,6 +13,8 @@ pub struct Own {
     pub remedy: &'static str,
     pub cache_status: CacheStatus,
     pub retry_after: Option<u64>,
+    /// Where to go instead.
+    pub location: Option<String>,
 }
 
 const PAGE: &str = include_str!("error.html");
@@ -20,7 +22,7 @@ const PAGE: &str = include_str!("error.html");
 impl Own {
     pub fn new(status: StatusCode, explanation: impl Into<String>, remedy: &'static str, detail: &'static str) -> Self {
         let cache_status = CacheStatus::Own { detail };
-        Own { status, explanation: explanation.into(), remedy, cache_status, retry_after: None }
+        Own { status, explanation: explanation.into(), remedy, cache_status, retry_after: None, location: None }
     }
 
     /// Head and body, ready to be written. The head lacks connection fields and its empty line.
@@ -40,6 +42,9 @@ impl Own {
         .into_bytes();
         if let Some(seconds) = self.retry_after {
             head.extend_from_slice(format!("retry-after: {seconds}\r\n").as_bytes());
+        }
+        if let Some(location) = &self.location {
+            head.extend_from_slice(format!("location: {location}\r\n").as_bytes());
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             head.extend_from_slice(b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");

@@ -3,6 +3,7 @@
 //! Not by pingora: its proxying takes the end of the handshake's empty body for the end of the tunnel when it reads the
 //! 101 first (its issue 946), and reads from neither side while it writes to one.
 
+use super::conn::Conn;
 use super::passed;
 use super::site::Handover;
 use super::synthetic::{Own, wants_json};
@@ -24,7 +25,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// Where handshakes go.
@@ -53,7 +53,7 @@ impl Tunnels {
 
     /// Asks the origin for the protocol, and carries it until either side ends or both are silent for `passed.idle`.
     /// `early`: what the client sent behind its handshake.
-    pub(super) async fn run(&self, mut client: TcpStream, handover: &Handover, mut head: RequestHeader, early: &[u8]) {
+    pub(super) async fn run(&self, mut client: Conn, handover: &Handover, mut head: RequestHeader, early: &[u8]) {
         let upstream = &self.origins[handover.route.origin];
         let asked = head.clone();
         let went = match self.shake_hands(upstream, handover, &mut head).await {
@@ -86,7 +86,7 @@ impl Tunnels {
     async fn connect(&self, upstream: &Upstream, server: &Server) -> Result<HttpSession, Fell> {
         let unreachable = Fell { failure: Failure::Connect, what: "its server could not be reached" };
         let Some(address) = server.address() else { return Err(unreachable) };
-        let peer = passed::peer(upstream, address);
+        let peer = passed::peer(upstream, server, address);
         match self.connector.new_stream(&peer).await {
             Ok(stream) => Ok(HttpSession::new(stream)),
             Err(error) if *error.etype() == ErrorType::ConnectTimedout => Err(TOO_LATE),
@@ -128,7 +128,7 @@ async fn ask(
 
 /// Tells the client what the origin said: the tunnel begins, or this was an ordinary answer.
 async fn answer(
-    client: &mut TcpStream,
+    client: &mut Conn,
     handover: &Handover,
     mut session: HttpSession,
     early: &[u8],
@@ -138,7 +138,7 @@ async fn answer(
     let (status, upgraded) = (head.status, session.was_upgraded());
     let chunked = !upgraded && !head.headers.contains_key(header::CONTENT_LENGTH) && !session.is_body_done();
     let told = passed::dress(&mut head, handover).is_ok();
-    if !told || client.write_all(&wire(status, head.headers.clone(), upgraded, chunked)).await.is_err() {
+    if !told || tell(client, &wire(status, head.headers.clone(), upgraded, chunked)).await.is_err() {
         return Went::broken(status);
     }
     let traffic = Traffic::default();
@@ -173,26 +173,30 @@ fn wire(status: StatusCode, mut fields: HeaderMap, upgraded: bool, chunked: bool
     head
 }
 
+async fn tell(client: &mut Conn, bytes: &[u8]) -> io::Result<()> {
+    client.write_all(bytes).await?;
+    client.flush().await
+}
+
 /// The body of an ordinary answer.
-async fn relay(client: &mut TcpStream, session: &mut HttpSession, chunked: bool, traffic: &Traffic) -> io::Result<()> {
+async fn relay(client: &mut Conn, session: &mut HttpSession, chunked: bool, traffic: &Traffic) -> io::Result<()> {
     while let Some(chunk) = session.read_body_bytes().await.map_err(io::Error::other)? {
         if chunk.is_empty() {
             continue;
         }
         if chunked {
-            client.write_all(format!("{:x}\r\n", chunk.len()).as_bytes()).await?;
-        }
-        client.write_all(&chunk).await?;
-        if chunked {
-            client.write_all(b"\r\n").await?;
+            let framed = [format!("{:x}\r\n", chunk.len()).as_bytes(), &chunk, b"\r\n"].concat();
+            tell(client, &framed).await?;
+        } else {
+            tell(client, &chunk).await?;
         }
         traffic.moved(&traffic.down, chunk.len());
     }
-    if chunked { client.write_all(b"0\r\n\r\n").await } else { Ok(()) }
+    if chunked { tell(client, b"0\r\n\r\n").await } else { Ok(()) }
 }
 
 /// Carries bytes both ways until one side ends: then neither has anything more to say in that protocol.
-async fn carry(client: &mut TcpStream, mut session: HttpSession, early: &[u8], traffic: &Traffic) -> io::Result<()> {
+async fn carry(client: &mut Conn, mut session: HttpSession, early: &[u8], traffic: &Traffic) -> io::Result<()> {
     // What came behind the 101 in one read; nothing is waited for.
     let first = {
         let mut reading = pin!(session.read_body_bytes());
@@ -201,7 +205,7 @@ async fn carry(client: &mut TcpStream, mut session: HttpSession, early: &[u8], t
     let mut origin = session.into_inner();
     if let Poll::Ready(first) = first {
         let Some(first) = first.map_err(io::Error::other)? else { return Ok(()) };
-        client.write_all(&first).await?;
+        tell(client, &first).await?;
         traffic.moved(&traffic.down, first.len());
     }
     if !early.is_empty() {
@@ -209,7 +213,7 @@ async fn carry(client: &mut TcpStream, mut session: HttpSession, early: &[u8], t
         origin.flush().await?;
     }
     let (mut from_origin, mut to_origin) = split(&mut origin);
-    let (mut from_client, mut to_client) = client.split();
+    let (mut from_client, mut to_client) = split(client);
     tokio::select! {
         ended = one_way(&mut from_origin, &mut to_client, traffic, &traffic.down) => ended,
         ended = one_way(&mut from_client, &mut to_origin, traffic, &traffic.up) => ended,
@@ -278,20 +282,21 @@ impl Went {
 }
 
 /// An answer of our own: there was none of the origin's.
-async fn refuse(client: &mut TcpStream, handover: &Handover, asked: &RequestHeader, fell: &Fell) -> Went {
+async fn refuse(client: &mut Conn, handover: &Handover, asked: &RequestHeader, fell: &Fell) -> Went {
     let own = Own {
         status: fell.failure.gateway_status(),
         explanation: format!("The request could not be passed to its origin: {}.", fell.what),
         remedy: "Try again in a moment.",
         cache_status: passed::cache_status(handover),
         retry_after: Some(1),
+        location: None,
     };
     let json = wants_json(asked.headers.get(header::ACCEPT).map(HeaderValue::as_bytes));
     let (mut head, body) = own.render(json);
     head.extend_from_slice(b"connection: close\r\n\r\n");
     head.extend_from_slice(&body);
     // He may be gone; there is nobody else to tell.
-    let _ = client.write_all(&head).await;
+    let _ = tell(client, &head).await;
     Went { status: own.status, sent: body.len() as u64, failure: Some(fell.failure) }
 }
 

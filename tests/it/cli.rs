@@ -97,7 +97,7 @@ async fn check_refuses_what_cannot_be_meant() {
 
 #[tokio::test]
 async fn keys_of_later_versions_are_refused_and_never_ignored() {
-    for yaml in ["store: { redis: { url: redis://127.0.0.1 } }\n", "routes:\n  - { match: /a, compress: [gzip] }\n"] {
+    for yaml in ["store: { redis: { url: redis://127.0.0.1 } }\n", "routes:\n  - { match: /a, preset: nextjs }\n"] {
         let (code, said) = check(&[MINIMAL, yaml].concat()).await;
         assert_eq!(code, 1, "{yaml}{said}");
         assert!(said.contains("larder.yaml:") && said.contains("not available in this version"), "{yaml}{said}");

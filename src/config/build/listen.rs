@@ -5,11 +5,12 @@ use crate::config::address::to_listen_on;
 use crate::config::fault::{Fault, Location};
 use crate::config::raw::{self, Root};
 use crate::config::tree::Spot;
-use crate::config::{Admin, Compat, Scope, ScopedToken};
+use crate::config::{Admin, Compat, Listener, Scope, ScopedToken};
+use crate::tls;
 use std::net::{Ipv4Addr, SocketAddr};
 
 pub(super) struct Addresses {
-    pub(super) listeners: Vec<SocketAddr>,
+    pub(super) listeners: Vec<Listener>,
     pub(super) admin: Admin,
     pub(super) metrics: Option<SocketAddr>,
 }
@@ -20,15 +21,25 @@ pub(super) fn addresses(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -
     let mut used = Vec::new();
     let mut listeners = Vec::new();
     if let Some(text) = &root.listen {
-        listeners.extend(address(text, &file.key("listen"), &mut used, faults));
+        let address = address(text, &file.key("listen"), &mut used, faults);
+        listeners.extend(address.map(|address| Listener { address, tls: None, redirect: None }));
     }
     let several = file.key("server").key("listeners");
     let written = root.server.listeners.as_deref();
     if written.is_some_and(<[_]>::is_empty) {
         faults.push(several.fault("is an empty list: there is nothing to listen on"));
     }
+    let secure = secure_port(written.unwrap_or_default());
     for (i, listener) in written.unwrap_or_default().iter().enumerate() {
-        listeners.extend(address(&listener.address, &several.item(i).key("address"), &mut used, faults));
+        let spot = several.item(i);
+        let tls = listener.tls.as_ref().map(|written| tls(written, &spot.key("tls"), faults));
+        if listener.redirect_to_https && tls.is_some() {
+            let fault = spot.key("redirect_to_https").fault("is for a listener without `tls`: here everybody has it");
+            faults.push(fault.remedy("put it on the listener for http://, for example `:80`"));
+        }
+        let redirect = listener.redirect_to_https.then_some(secure);
+        let address = address(&listener.address, &spot.key("address"), &mut used, faults);
+        listeners.extend(address.map(|address| Listener { address, tls, redirect }));
     }
     let metrics_spot = file.key("metrics").key("listen");
     Addresses {
@@ -36,6 +47,34 @@ pub(super) fn addresses(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -
         admin: admin(root, &file.key("admin"), &mut used, faults),
         metrics: root.metrics.listen.as_ref().and_then(|text| address(text, &metrics_spot, &mut used, faults)),
     }
+}
+
+/// Where https:// is served: here, or by whoever is in front.
+fn secure_port(listeners: &[raw::Listener]) -> u16 {
+    let first = listeners.iter().find(|listener| listener.tls.is_some());
+    first.and_then(|listener| to_listen_on(&listener.address)).map_or(443, |address| address.port())
+}
+
+fn tls(written: &raw::Tls, spot: &Spot<'_>, faults: &mut Vec<Fault>) -> tls::Settings {
+    let spot = spot.key("certificates");
+    if written.certificates.is_empty() {
+        let fault = spot.fault("is an empty list");
+        faults.push(fault.remedy("for example `[{ cert: example.pem, key: example.key }]`"));
+    }
+    let files = |(i, files): (usize, &raw::CertificateFiles)| {
+        for (key, path) in [("cert", &files.cert), ("key", &files.key)] {
+            if path.is_empty() {
+                faults.push(spot.item(i).key(key).fault("is empty").remedy("the path of a PEM file"));
+            }
+        }
+        tls::Files { cert: files.cert.clone().into(), key: files.key.clone().into() }
+    };
+    let certificates = written.certificates.iter().enumerate().map(files).collect();
+    let min_version = match written.min_version {
+        raw::TlsVersion::Tls12 => tls::Version::Tls12,
+        raw::TlsVersion::Tls13 => tls::Version::Tls13,
+    };
+    tls::Settings { certificates, min_version }
 }
 
 fn admin(root: &Root, spot: &Spot<'_>, used: &mut Vec<Used>, faults: &mut Vec<Fault>) -> Admin {

@@ -1,7 +1,7 @@
 //! What is behind Larder.
 
 use super::positive;
-use crate::config::address::{host_and_port, of_origin};
+use crate::config::address::{OriginUrl, host_and_port, of_origin};
 use crate::config::fault::Fault;
 use crate::config::raw::{Origin, OriginServer, Root};
 use crate::config::tree::Spot;
@@ -63,7 +63,7 @@ fn of(name: &str, origin: &Origin, servers: Vec<ServerSettings>, spot: &Spot<'_>
 
 fn server(server: &OriginServer, spot: &Spot<'_>, faults: &mut Vec<Fault>) -> Option<ServerSettings> {
     match of_origin(&server.url) {
-        Ok((host, port)) => Some(ServerSettings { host, port, weight: server.weight.get() }),
+        Ok(OriginUrl { host, port, tls }) => Some(ServerSettings { host, port, tls, weight: server.weight.get() }),
         Err(wrong) => {
             faults.push(spot.fault(wrong.message).remedy(wrong.remedy));
             None

@@ -3,12 +3,13 @@
 use super::{check_cookies, guard, is_token};
 use crate::config::fault::Fault;
 use crate::config::raw::{
-    BypassWhen as RawBypassWhen, Limit, OnUncacheable as RawOnUncacheable, Profile, Root, RouteKeys,
-    SetCookie as RawSetCookie,
+    BypassWhen as RawBypassWhen, Coding as RawCoding, Limit, OnUncacheable as RawOnUncacheable, Profile, Root,
+    RouteKeys, SetCookie as RawSetCookie,
 };
 use crate::config::tree::Spot;
 use http::{HeaderName, HeaderValue};
 use semantics::Policy;
+use semantics::coding::Coding;
 use semantics::policy::{BypassWhen, NamePattern, OnUncacheable, QueryRule, Revalidate, SetCookie};
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -73,10 +74,21 @@ pub(super) fn policy(keys: &RouteKeys, revalidate: Revalidate, root: &Root) -> P
     if let Some(value) = &keys.browser_cache_control {
         policy.browser_cache_control = Some(value.clone());
     }
+    if let Some(codings) = &keys.compress {
+        policy.compress = codings.iter().map(|coding| coding_of(*coding)).collect();
+    }
     if let Some(fields) = &keys.response_headers {
         policy.response_headers = fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     }
     policy
+}
+
+fn coding_of(written: RawCoding) -> Coding {
+    match written {
+        RawCoding::Zstd => Coding::Zstd,
+        RawCoding::Br => Coding::Brotli,
+        RawCoding::Gzip => Coding::Gzip,
+    }
 }
 
 fn bypass_when(when: &RawBypassWhen) -> BypassWhen {

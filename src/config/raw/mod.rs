@@ -6,7 +6,7 @@ mod values;
 
 pub(crate) use origin::{Origin, OriginServer, Store};
 pub(crate) use route::{
-    BypassWhen, Defaults, Fallback, Guard, JsonSource, Match, Occasion, OnUncacheable, Prerender, Revalidate,
+    BypassWhen, Coding, Defaults, Fallback, Guard, JsonSource, Match, Occasion, OnUncacheable, Prerender, Revalidate,
     RevalidateWord, Route, RouteKeys, SetCookie,
 };
 pub(crate) use values::{
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use values::{Auto, NotAvailable, OnlyFalse, TextOrNull};
+use values::{Auto, OnlyFalse, TextOrNull};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -118,15 +118,45 @@ pub(crate) struct Server {
 pub(crate) struct Listener {
     /// `IP:port`, `[IPv6]:port` or `:port`.
     pub(crate) address: String,
-    /// Certificates.
-    #[serde(default)]
-    pub(crate) tls: NotAvailable,
+    /// TLS, with these certificates.
+    pub(crate) tls: Option<Tls>,
     /// HTTP/2 without TLS.
     #[serde(default)]
     pub(crate) h2c: OnlyFalse,
     /// Sends http:// visitors to https://.
     #[serde(default)]
-    pub(crate) redirect_to_https: OnlyFalse,
+    pub(crate) redirect_to_https: bool,
+}
+
+/// What a listener shows its clients.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// Chosen by the name that a client asks for; the first one is for clients that ask for another. They are read anew when
+    /// they change.
+    pub(crate) certificates: Vec<CertificateFiles>,
+    /// The oldest version that is spoken.
+    #[serde(default)]
+    pub(crate) min_version: TlsVersion,
+}
+
+/// A certificate and its key, in PEM. Relative to this file.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertificateFiles {
+    /// With the certificates that lead to its authority behind it.
+    pub(crate) cert: String,
+    pub(crate) key: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub(crate) enum TlsVersion {
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

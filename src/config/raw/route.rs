@@ -1,6 +1,6 @@
 //! Keys of routes.
 
-use super::values::{ByteSize, Duration, Limit, NotAvailable, OneOrMore, OnlyAutoOrNone, Percent, RoutesOnly, Status};
+use super::values::{ByteSize, Duration, Limit, OneOrMore, OnlyAutoOrNone, Percent, RoutesOnly, Status};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -104,10 +104,22 @@ pub(crate) struct RouteKeys {
     /// Cache-Control towards browsers. Absent: `public, max-age=0, must-revalidate` on ISR routes, the origin's on
     /// others.
     pub(crate) browser_cache_control: Option<String>,
-    /// Encodings towards clients.
-    pub(crate) compress: NotAvailable,
+    /// Content codings that clients may get, the best first: `zstd`, `br`, `gzip`. They are made in the background of what is
+    /// stored, once; what passes by the cache is coded on its way. `[]`: none.
+    #[schemars(extend("default" = ["zstd", "br", "gzip"]))]
+    pub(crate) compress: Option<Vec<Coding>>,
     /// What is known of the framework behind.
     pub(crate) preset: OnlyAutoOrNone,
+}
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum Coding {
+    Zstd,
+    Br,
+    Gzip,
 }
 
 /// What a visitor of an ISR page that is not generated yet gets.

@@ -12,6 +12,7 @@ mod ahead;
 mod canonical;
 pub mod clock;
 mod codec;
+pub mod coding;
 mod deployments;
 pub mod failed;
 mod fill;
@@ -50,6 +51,7 @@ pub use wait::Answer;
 use admission::Admission;
 use ahead::Ahead;
 use arc_swap::ArcSwap;
+use coding::Coder;
 use deployments::Deployments;
 use flight::Flights;
 use gate::{Gate, GateSettings};
@@ -114,6 +116,7 @@ pub struct Engine {
     ahead: Ahead,
     journal: Arc<Journal>,
     history: Histories,
+    coder: Coder,
     /// Whether what was invalidated hard is being removed at present.
     sweeping: AtomicBool,
     /// Whether a thread writes the journal.
@@ -187,6 +190,7 @@ impl Engine {
             ahead: Ahead::default(),
             journal: Arc::new(settings.journal),
             history: Histories::default(),
+            coder: Coder::default(),
             sweeping: AtomicBool::new(false),
             keeps_journal: AtomicBool::new(false),
             put_off: Mutex::default(),

@@ -100,6 +100,7 @@ pub struct Metrics {
     tags_dropped: Family<RouteReasonLabels, Counter>,
     config_reloads: Family<OutcomeLabels, Counter>,
     pub connections: Gauge,
+    handshakes: Family<OutcomeLabels, Counter>,
     /// Lines of the access log that nobody will read.
     pub access_log_dropped: Counter,
     refreshed_in_all: AtomicU64,
@@ -129,6 +130,7 @@ impl Metrics {
             tags_dropped: Family::default(),
             config_reloads: Family::default(),
             connections: Gauge::default(),
+            handshakes: Family::default(),
             access_log_dropped: Counter::default(),
             refreshed_in_all: AtomicU64::new(0),
             failed_in_all: AtomicU64::new(0),
@@ -202,6 +204,7 @@ impl Metrics {
         r.register("larder_config_reloads", "Reloads of the configuration by outcome", self.config_reloads.clone());
         r.register("larder_tags_dropped", "Tags that were left out of an entry", self.tags_dropped.clone());
         r.register("larder_connections", "Open client connections", self.connections.clone());
+        r.register("larder_tls_handshakes", "TLS handshakes of clients by outcome", self.handshakes.clone());
         r.register("larder_access_log_dropped", "Access log lines that were dropped", self.access_log_dropped.clone());
         r.register("larder_build", "The running version", Info::new([("version", version)]));
     }
@@ -275,6 +278,11 @@ impl Metrics {
 
     pub fn reloaded(&self, outcome: &'static str) {
         self.config_reloads.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// A client and Larder agreed on TLS, or not.
+    pub fn handshake(&self, outcome: &'static str) {
+        self.handshakes.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     pub fn tags_dropped(&self, route: &Arc<str>, reason: &'static str, count: u64) {

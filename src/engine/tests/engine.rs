@@ -9,6 +9,8 @@ mod support;
 mod admission;
 #[path = "engine/ahead.rs"]
 mod ahead;
+#[path = "engine/codings.rs"]
+mod codings;
 #[path = "engine/failures.rs"]
 mod failures;
 #[path = "engine/fills.rs"]

@@ -5,6 +5,7 @@
 
 pub mod cache_control;
 pub mod cache_status;
+pub mod coding;
 pub mod crawler;
 pub mod decision;
 pub mod freshness;
@@ -20,6 +21,7 @@ pub mod query;
 pub mod range;
 pub mod settlement;
 pub mod storability;
+mod structured;
 pub mod tags;
 pub mod targeted;
 pub mod time;

@@ -114,6 +114,8 @@ pub struct Facts<'a> {
     pub rsc: bool,
     /// A field that is part of every key when present: see [`crate::key::GROUP`].
     pub keyed_group: bool,
+    /// There is an Accept-Encoding field: see [`crate::coding::Accepted`].
+    pub accept_encoding: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -140,6 +142,7 @@ impl<'a> Facts<'a> {
             }
             13 if field.is("x-nextjs-data") => self.keyed_group = true,
             14 if field.is("content-length") => self.body |= field.value != b"0",
+            15 if field.is("accept-encoding") => self.accept_encoding = true,
             17 if field.is("if-modified-since") => self.if_modified_since = Some(field.value),
             17 if field.is("transfer-encoding") => self.body = true,
             _ => {}

@@ -1,5 +1,6 @@
 //! What one route wants: Larder's opinions and the operator's choices, where no RFC decides.
 
+use crate::coding::Coding;
 use crate::guard::Guard;
 use std::time::Duration;
 
@@ -177,6 +178,8 @@ pub struct Policy {
     pub browser_cache_control: Option<String>,
     /// Fields added to every answer, replacing the origin's of that name.
     pub response_headers: Vec<(String, String)>,
+    /// Content codings that clients may get, the best first.
+    pub compress: Vec<Coding>,
 }
 
 impl Policy {
@@ -208,6 +211,7 @@ impl Policy {
             renders_per_minute: None,
             browser_cache_control: None,
             response_headers: Vec::new(),
+            compress: Coding::ALL.to_vec(),
         }
     }
 

@@ -296,6 +296,12 @@ impl Raw {
         String::from_utf8_lossy(&read).into_owned()
     }
 
+    /// The next chunk of a body; empty at its end.
+    pub async fn chunk(&mut self) -> Vec<u8> {
+        let chunk = in_time("a chunk on a raw connection", self.io.chunk()).await;
+        chunk.unwrap_or_else(|error| panic!("no chunk on a raw connection: {error}")).unwrap_or_default()
+    }
+
     /// Everything until Larder closes the connection.
     pub async fn closed(&mut self) -> String {
         in_time("the end of a connection", self.ended()).await

@@ -123,9 +123,25 @@ impl Larder {
         larder
     }
 
+    /// That takes the certificates of this authority for proof.
+    fn trusting<S: AsRef<OsStr>>(authority: &str, arguments: impl IntoIterator<Item = S>) -> Larder {
+        let (mut larder, stderr) = Larder::spawn_with(&[("SSL_CERT_FILE", authority)], arguments);
+        larder.read_on();
+        larder.err = Said::by(stderr);
+        larder
+    }
+
     fn spawn<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> (Larder, ChildStderr) {
+        Larder::spawn_with(&[], arguments)
+    }
+
+    fn spawn_with<S: AsRef<OsStr>>(
+        environment: &[(&str, &str)],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> (Larder, ChildStderr) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_larder"))
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -211,6 +227,11 @@ impl Edge {
             (arguments.map(str::to_owned).to_vec(), None)
         })
         .await
+    }
+
+    /// With a configuration, and an authority that its origin's certificates come from.
+    pub async fn trusting(authority: &str, origin: &Origin, yaml: &str) -> Edge {
+        Edge::launch(|arguments| Larder::trusting(authority, arguments), configured(origin, yaml)).await
     }
 
     /// With a configuration in which `{origin}`, `{listen}` and `{admin}` stand for the addresses.

@@ -6,12 +6,14 @@ mod edge;
 mod origin;
 mod reply;
 mod snapshot;
+mod tls;
 
 pub use client::{Crowd, HOST, Raw, Request, Response};
 pub use edge::{Edge, Larder, PLAIN, SHORT, Scratch};
 pub use origin::{Origin, Seen};
 pub use reply::Reply;
 pub use snapshot::{DOWN, Moves, Snapshot, UP};
+pub use tls::{ALL_VERSIONS, Authority, Issued, shown, spoken};
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -2,7 +2,7 @@
 
 use super::{config, order, stale};
 use crate::disk::{Folder, settled};
-use crate::dsl::{Edge, Origin, Reply, Snapshot};
+use crate::dsl::{Authority, Edge, Origin, Raw, Reply, Snapshot, reserve, until};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,6 +92,15 @@ async fn eventful() -> String {
     let disk = format!("store: {{ disk: {{ path: {}, sync: 100ms, min_free: 0% }} }}\n", folder.path().display());
     let more = ["defaults: { guard: { must_contain: [good] } }\n", &disk].concat();
     origin.answers("/p/old", Reply::ok("good").cache_control("s-maxage=60"));
+    let long = "good words ".repeat(100);
+    origin.answers("/p/long", Reply::ok(long).header("Content-Type", "text/plain").cache_control("s-maxage=60"));
+    let [cert, key] = Authority::new().issue(&["site.test"]).files();
+    let (_port, secure) = reserve();
+    let certificates = format!("[{{ cert: {}, key: {} }}]", cert.path(), key.path());
+    let listeners = format!(
+        "server: {{ listeners: [{{ address: '{{listen}}' }}, {{ address: '{secure}', tls: {{ certificates: {certificates} }} }}] }}\n"
+    );
+    let config = |more: &str| config(more).replace("listen: {listen}\n", &listeners);
     let edge = Edge::with_config(&origin, &config(&more)).await;
     edge.stored("/p/old").await;
     settled(&edge, 1.0).await;
@@ -108,6 +117,12 @@ async fn eventful() -> String {
     origin.answers("/p/a", stale("bad"));
     edge.get("/p/a").await.is("good");
     order(&edge, "/v1/revalidate", &json!({"tags": ["t"]})).await;
+    until("a page is coded", async || {
+        let coded = edge.get("/p/long").header("Accept-Encoding", "gzip").await;
+        coded.field("content-encoding").is_some()
+    })
+    .await;
+    Raw::open(secure).await.send("no TLS").await.closed().await;
     edge.larder.signal("HUP");
     edge.metric_reaches("larder_config_reloads_total", 1.0).await;
     edge.metric_reaches("larder_refresh_failures_total", 1.0).await;

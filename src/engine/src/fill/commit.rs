@@ -7,7 +7,7 @@ use crate::flight::Landing;
 use crate::guard::{back_off, next_attempt};
 use crate::invalidate::{Checked, Tags, Validity};
 use crate::origin::{Kind, OriginResponse};
-use crate::store::{Audience, Body, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
+use crate::store::{Audience, Body, Coded, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -44,11 +44,9 @@ impl Job {
             let message = format!("the new version breaks the guard `{}`", broken.as_str());
             return Err(Ending::failed(Failed::plain(Failure::Guard(broken), message, now)));
         }
-        // A byte-identical body is not stored twice (semantics 19).
-        let body = match &self.stored {
-            Some(stored) if stored.body.is(&body) => stored.body.clone(),
-            _ => Body::from(body),
-        };
+        // A byte-identical body is not stored twice (semantics 19), nor coded.
+        let same = self.stored.as_ref().filter(|stored| stored.body.is(&body));
+        let body = same.map_or_else(|| Body::from(body), |stored| stored.body.clone());
         let times = Times { requested: storable.requested, responded: storable.responded, completed: now };
         let etag = self.made_up_etag(response, &body);
         self.tell_stripped_cookies(response);
@@ -60,9 +58,11 @@ impl Job {
         if broken.is_none() && admitted {
             self.publish(&placed);
         }
+        let coded = same.map_or_else(Coded::default, |stored| stored.coded.carried(&head));
         let stored = Arc::new(StoredResponse {
             key: placed.key,
             head,
+            coded,
             body,
             windows: self.honest(windows, &response.fields),
             fetched_at: storable.requested,
@@ -183,9 +183,11 @@ impl Job {
             etag: (!fields.contains_key(ETAG)).then(|| made_up(&old.body)).filter(|_| self.route.policy.is_isr()),
             date: http_date(times.responded),
         };
+        let head = builder.build();
         let stored = Arc::new(StoredResponse {
             key: old.key.clone(),
-            head: builder.build(),
+            coded: old.coded.carried(&head),
+            head,
             body: old.body.clone(),
             windows: self.honest(windows, &response.fields),
             fetched_at: times.requested,

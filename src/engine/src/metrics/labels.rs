@@ -80,6 +80,11 @@ pub(super) struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct CodingLabels {
+    pub(super) coding: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct TierOperationLabels {
     pub(super) tier: &'static str,
     pub(super) operation: &'static str,

@@ -1,6 +1,6 @@
 //! What is stored, in each tier.
 
-use super::labels::{EvictionLabels, TierLabels, TierOperationLabels};
+use super::labels::{CodingLabels, EvictionLabels, TierLabels, TierOperationLabels};
 use crate::store::{DiskUsage, Usage};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,6 +18,8 @@ pub(crate) struct StoreMetrics {
     errors: Family<TierOperationLabels, Counter>,
     up: Family<TierLabels, Gauge>,
     waiting: Family<TierLabels, Gauge>,
+    coded: Family<CodingLabels, Counter>,
+    coding_saves: Family<CodingLabels, Counter>,
 }
 
 impl StoreMetrics {
@@ -28,6 +30,15 @@ impl StoreMetrics {
         r.register("larder_store_errors", "What went wrong in a store; no request fails for it", self.errors.clone());
         r.register("larder_store_up", "1 while a store is used, 0 while it fails and is left alone", self.up.clone());
         r.register("larder_store_queue", "What waits to be written", self.waiting.clone());
+        r.register("larder_coded", "Content codings that were made of stored responses", self.coded.clone());
+        r.register("larder_coding_saved_bytes", "By how much they are smaller", self.coding_saves.clone());
+    }
+
+    /// A response was coded, in bytes before and after.
+    pub(crate) fn coded(&self, coding: &'static str, before: usize, after: usize) {
+        let labels = CodingLabels { coding };
+        self.coded.get_or_create(&labels).inc();
+        self.coding_saves.get_or_create(&labels).inc_by(before.saturating_sub(after) as u64);
     }
 
     pub(crate) fn memory(&self, usage: &Usage) {

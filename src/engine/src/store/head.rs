@@ -5,7 +5,9 @@
 //! origin's fields that clients do not see are kept beside it, because a later 304 is merged into what the origin said.
 
 use bytes::Bytes;
+use http::header::VARY;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use semantics::coding::{self, Coding};
 use semantics::policy::{Policy, SetCookie};
 
 #[derive(Clone, Debug)]
@@ -124,6 +126,18 @@ impl HeadBuilder<'_> {
         for (name, value) in &self.policy.response_headers {
             line(wire, &name.to_ascii_lowercase(), value.as_bytes());
         }
+        if self.is_coded_for_some() {
+            line(wire, "vary", b"accept-encoding");
+        }
+    }
+
+    /// Whether this visitor, or another one, may get it in a coding (RFC 9110, 12.5.5).
+    fn is_coded_for_some(&self) -> bool {
+        let vary = self.fields.get_all(VARY).into_iter().map(HeaderValue::as_bytes);
+        self.audience != Audience::Owner
+            && !self.policy.compress.is_empty()
+            && coding::are_codable(self.status, self.fields, self.length)
+            && !coding::varies_by_coding(vary)
     }
 }
 
@@ -188,6 +202,25 @@ impl Head {
     /// Status line and fields, ready to be written; the empty line is still missing.
     pub fn wire(&self) -> &Bytes {
         &self.wire
+    }
+
+    /// The same as [`Head::wire`] for the body in a coding, which has that length in bytes.
+    pub fn in_coding(&self, coding: Coding, length: usize) -> Bytes {
+        let mut wire = self.wire[..self.fields_from as usize].to_vec();
+        for (name, value) in self.fields() {
+            match name {
+                "content-length" => line(&mut wire, name, length.to_string().as_bytes()),
+                "etag" => line(&mut wire, name, &coding::etag_in(value, coding)),
+                // It tells of other bytes (RFC 9530, 2; RFC 1864).
+                "content-digest" | "content-md5" | "digest" | "accept-ranges" => {}
+                _ => line(&mut wire, name, value),
+            }
+        }
+        line(&mut wire, "content-encoding", coding.as_str().as_bytes());
+        if !coding::varies_by_coding(self.fields().filter(|(name, _)| *name == "vary").map(|(_, value)| value)) {
+            line(&mut wire, "vary", b"accept-encoding");
+        }
+        Bytes::from(wire)
     }
 
     /// Bytes held beside the struct itself.

@@ -2,13 +2,13 @@
 //! time goes first, then what was not asked for longest (segmented LRU): a crawler that asks for everything once takes the
 //! place of what it asked for before, and not of the pages that visitors come back to.
 
-use super::KeyHash;
 use super::response::{StoredResponse, VarySpec};
 use super::slot::Slot;
+use super::{AsIs, KeyHash};
 use lru::LruCache;
 use parking_lot::Mutex;
 use semantics::Timestamp;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -20,32 +20,11 @@ pub struct Settings {
     pub max_object: usize,
 }
 
-/// Keys are hashes already.
-#[derive(Default)]
-pub(super) struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 ^= u64::from_le_bytes(word);
-        }
-    }
-
-    #[allow(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-    fn write_u128(&mut self, hash: u128) {
-        self.0 = hash as u64;
-    }
-}
-
 /// What is kept of a key, and when it was last asked for.
 struct Kept {
     slot: Slot,
+    /// Bytes that it is counted with.
+    cost: usize,
     used: Timestamp,
     /// How often it was asked for; of versions before it, half of that.
     hits: u32,
@@ -172,12 +151,12 @@ impl Memory {
     /// Asked for again, it is known; when that is too much, what was not asked for longest there is as good as new.
     fn becomes_known(&self, shard: &mut Lists, hash: KeyHash) {
         let Some(kept) = shard.new.pop(&hash) else { return };
-        let cost = kept.slot.cost();
+        let cost = kept.cost;
         shard.known.put(hash, kept);
         self.known_bytes.fetch_add(cost, Ordering::Relaxed);
         while self.known_bytes.load(Ordering::Relaxed) > self.known_at_most() && shard.known.len() > 1 {
             let Some((hash, oldest)) = shard.known.pop_lru() else { return };
-            self.known_bytes.fetch_sub(oldest.slot.cost(), Ordering::Relaxed);
+            self.known_bytes.fetch_sub(oldest.cost, Ordering::Relaxed);
             if let Slot::Varies(spec) = &oldest.slot {
                 spec.known.store(false, Ordering::Relaxed);
             }
@@ -266,7 +245,7 @@ impl Memory {
         self.entries.fetch_add(1, Ordering::Relaxed);
         let mut shard = self.shard(hash).lock();
         let hits = shard.peek(hash).map_or(0, |there| there.hits / 2);
-        let kept = Kept { slot, used: now, hits, recalled: false };
+        let kept = Kept { slot, cost, used: now, hits, recalled: false };
         // What began later knows more: a fill that was overtaken by an invalidation does not bring old content back.
         let overtaken = shard.peek(hash).is_some_and(|there| there.slot.is_newer_than(&kept.slot));
         let known = shard.known.contains(&hash);
@@ -316,10 +295,27 @@ impl Memory {
         if !matches!(&kept.slot, Slot::Response(stored) if Arc::ptr_eq(stored, response)) {
             return;
         }
-        let (more, less) = (with.cost(), kept.slot.cost());
         kept.slot = with;
+        self.count_anew(kept, known);
+    }
+
+    /// Counts what was made of a response and is kept beside it, and evicts for room. Nothing where it is not there any more.
+    pub fn grew(&self, hash: KeyHash, response: &Arc<StoredResponse>) {
+        let mut shard = self.shard(hash).lock();
+        let known = shard.known.contains(&hash);
+        let list = shard.of(if known { Which::Known } else { Which::New });
+        let Some(kept) = list.peek_mut(&hash) else { return };
+        if matches!(&kept.slot, Slot::Response(stored) if Arc::ptr_eq(stored, response)) {
+            self.count_anew(kept, known);
+        }
+        drop(shard);
+        self.make_room(hash);
+    }
+
+    fn count_anew(&self, kept: &mut Kept, known: bool) {
+        let less = std::mem::replace(&mut kept.cost, kept.slot.cost());
         for bytes in std::iter::once(&self.bytes).chain(known.then_some(&self.known_bytes)) {
-            bytes.fetch_add(more, Ordering::Relaxed);
+            bytes.fetch_add(kept.cost, Ordering::Relaxed);
             bytes.fetch_sub(less, Ordering::Relaxed);
         }
     }
@@ -372,9 +368,9 @@ impl Memory {
 
     fn forget(&self, kept: Option<&Kept>, which: Which) {
         if let Some(kept) = kept {
-            self.bytes.fetch_sub(kept.slot.cost(), Ordering::Relaxed);
+            self.bytes.fetch_sub(kept.cost, Ordering::Relaxed);
             if which == Which::Known {
-                self.known_bytes.fetch_sub(kept.slot.cost(), Ordering::Relaxed);
+                self.known_bytes.fetch_sub(kept.cost, Ordering::Relaxed);
             }
             self.entries.fetch_sub(1, Ordering::Relaxed);
         }

@@ -2,6 +2,7 @@
 
 pub mod archive;
 mod body;
+mod coded;
 pub mod disk;
 mod head;
 mod memory;
@@ -11,14 +12,15 @@ mod tiered;
 mod turns;
 
 pub use body::{Body, Filed};
+pub use coded::{Coded, InCoding};
 pub use disk::{BodyReader, Disk, DiskSettings, DiskUsage};
 pub use head::{Audience, HIDDEN, Head, HeadBuilder};
-use memory::AsIs;
 pub use memory::{Memory, Settings, Usage};
 pub use response::{MAX_VARIANTS, Regeneration, Standing, StoredResponse, VarySpec, Written};
 pub use slot::Slot;
 pub use tiered::{Place, Store, Tier};
 
+use std::hash::Hasher;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// A key's place in tables: the full key is compared wherever an answer depends on it.
@@ -38,5 +40,28 @@ impl KeyHasher {
 
     pub fn hash(&self, key: &[u8]) -> KeyHash {
         xxh3_128_with_seed(key, self.seed)
+    }
+}
+
+/// Keys are hashes already.
+#[derive(Default)]
+pub(super) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 ^= u64::from_le_bytes(word);
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
     }
 }

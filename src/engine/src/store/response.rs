@@ -1,6 +1,7 @@
 //! One stored response, and the state of its regeneration.
 
 use super::body::Body;
+use super::coded::Coded;
 use super::head::Head;
 use crate::invalidate::{Checked, Subject, Tags};
 use crate::metrics::Counted;
@@ -40,6 +41,8 @@ pub struct StoredResponse {
     pub pinned: bool,
     /// Good versions of its page that are kept.
     pub history: u16,
+    /// The same in content codings, as far as somebody has asked for them.
+    pub coded: Coded,
 }
 
 impl StoredResponse {
@@ -79,6 +82,7 @@ impl StoredResponse {
             regeneration: Regeneration::default(),
             pinned: self.pinned,
             history: self.history,
+            coded: Coded::default(),
         }
     }
 
@@ -97,6 +101,7 @@ impl StoredResponse {
             .map(|(n, v)| n.len() + v.as_ref().map_or(0, Vec::len) + size_of::<(String, Vec<u8>)>())
             .sum();
         let heap = self.key.len() + self.head.heap_size() + self.body.heap_size() + self.tags.heap_size() + variant;
+        let heap = heap + self.coded.cost();
         size_of::<Self>() + heap + INDEX_COST
     }
 }

@@ -60,6 +60,10 @@ impl Store {
         Store { memory, disk, turns: Turns::default() }
     }
 
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
     pub fn disk(&self) -> Option<&Arc<Disk>> {
         self.disk.as_ref()
     }

@@ -3,6 +3,7 @@
 use super::Preamble;
 use crate::codec::{Reader, Write};
 use crate::invalidate::{Checked, Tags};
+use crate::store::Coded;
 use crate::store::{Body, Filed, Head, Regeneration, Slot, StoredResponse, VarySpec, Written};
 use bytes::Bytes;
 use http::StatusCode;
@@ -80,6 +81,7 @@ pub(super) fn read_response(head: &[u8], preamble: &Preamble, swept: u64) -> Opt
         regeneration: Regeneration::default(),
         pinned: preamble.pinned,
         history: 1,
+        coded: Coded::default(),
     })))
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::invalidate::{Checked, Tags};
+use crate::store::Coded;
 use crate::store::{Audience, Body, Head, HeadBuilder, Regeneration, Written};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -51,6 +52,7 @@ fn page(body: Bytes) -> StoredResponse {
         regeneration: Regeneration::default(),
         pinned: true,
         history: 1,
+        coded: Coded::default(),
     }
 }
 

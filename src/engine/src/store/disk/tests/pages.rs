@@ -3,6 +3,7 @@
 use super::rng::Rng;
 use super::{HELD, Life, hash_of};
 use crate::invalidate::{Checked, Tags};
+use crate::store::Coded;
 use crate::store::disk::format::BLOCK;
 use crate::store::{Audience, Body, HeadBuilder, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
 use bytes::Bytes;
@@ -148,6 +149,7 @@ fn response(key: &Key, number: u64, body: Body, chance: &mut Rng) -> Slot {
         regeneration: Regeneration::default(),
         pinned: false,
         history: key.history,
+        coded: Coded::default(),
     }))
 }
 

@@ -1,0 +1,128 @@
+//! Makes content codings in the background: the first answers never wait for one. What is stored stays as it is; a coding is
+//! made when a visitor asks for it of a page that is stored, once, at a level that a single answer could not afford.
+
+mod stream;
+
+pub use stream::Stream;
+
+use crate::store::{InCoding, KeyHasher, Memory, StoredResponse};
+use crate::{Engine, Metrics};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use semantics::coding::{Accepted, Coding};
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Weak};
+
+/// So many orders wait at most; further ones are made when somebody asks again.
+const ORDERS: usize = 1024;
+/// Larger bodies are coded with less effort, in bytes: the best levels take a second for every few hundred KiB.
+const BEST_UP_TO: usize = 256 * 1024;
+/// Bodies that do not become this much smaller, in percent, stay as they are.
+const LEAST_GAIN: usize = 5;
+
+type Order = (Weak<StoredResponse>, Coding);
+
+/// Orders on their way to the thread that carries them out.
+#[derive(Default)]
+pub(crate) struct Coder(Mutex<Option<SyncSender<Order>>>);
+
+impl Engine {
+    /// The coding for this visitor of a stored response, where it is made; where not, it is ordered.
+    pub fn coding(&self, response: &Arc<StoredResponse>, accepted: Accepted, order: &[Coding]) -> Option<Coding> {
+        let coding = accepted.best(order)?;
+        if !response.coded.is_codable(&response.head, &response.body) {
+            return None;
+        }
+        if response.coded.get(coding).is_some() {
+            return Some(coding);
+        }
+        if response.coded.is_first_order(coding) {
+            self.order(response, coding);
+        }
+        // Another one that he takes may be there.
+        order.iter().copied().find(|other| accepted.takes(*other) && response.coded.get(*other).is_some())
+    }
+
+    /// The same for a visitor who does not take the body as it is: made at once, for him alone.
+    pub async fn coded_at_once(&self, response: &Arc<StoredResponse>, coding: Coding) -> Option<InCoding> {
+        let body = response.body.held()?.clone();
+        let cheaply = move || {
+            let mut stream = Stream::new(coding)?;
+            let mut made = stream.piece(&body)?;
+            made.extend(stream.end()?);
+            io::Result::Ok(made)
+        };
+        let made = tokio::task::spawn_blocking(cheaply).await.ok()?.ok()?;
+        Some(InCoding::new(&response.head, coding, made.into()))
+    }
+
+    fn order(&self, response: &Arc<StoredResponse>, coding: Coding) {
+        let mut orders = self.coder.0.lock();
+        if orders.is_none() {
+            *orders = self.start_coder();
+        }
+        let sent = orders.as_ref().map(|orders| orders.try_send((Arc::downgrade(response), coding)));
+        if !matches!(sent, Some(Ok(()))) {
+            response.coded.cancel(coding);
+        }
+        if matches!(sent, Some(Err(TrySendError::Disconnected(_)))) {
+            *orders = None;
+        }
+    }
+
+    fn start_coder(&self) -> Option<SyncSender<Order>> {
+        let (sender, orders) = sync_channel(ORDERS);
+        let (memory, hasher, metrics) = (self.store.memory().clone(), self.hasher, self.metrics.clone());
+        let coder = std::thread::Builder::new().name("coder".to_owned());
+        match coder.spawn(move || carry_out(&orders, &memory, hasher, &metrics)) {
+            Ok(_) => Some(sender),
+            Err(error) => {
+                tracing::warn!(%error, "no thread for content codings: pages are served as they are");
+                None
+            }
+        }
+    }
+}
+
+fn carry_out(orders: &Receiver<Order>, memory: &Memory, hasher: KeyHasher, metrics: &Metrics) {
+    // Visitors come first: this thread alone gives way to every other.
+    let _ = rustix::process::nice(19);
+    while let Ok((response, coding)) = orders.recv() {
+        // What was replaced or evicted meanwhile is nobody's any more.
+        let Some(response) = response.upgrade() else { continue };
+        let Some(body) = response.body.held() else { continue };
+        let made = match encode(coding, body) {
+            Ok(made) => Some(made).filter(|made| made.len() < body.len() - body.len() * LEAST_GAIN / 100),
+            Err(error) => {
+                tracing::warn!(%error, coding = coding.as_str(), "a page could not be coded: it is served as it is");
+                None
+            }
+        };
+        metrics.store.coded(coding.as_str(), body.len(), made.as_ref().map_or(body.len(), Vec::len));
+        response.coded.put(&response.head, coding, made.map(Bytes::from));
+        memory.grew(hasher.hash(&response.key), &response);
+    }
+}
+
+/// A body in a coding, as small as it gets in reasonable time.
+fn encode(coding: Coding, body: &[u8]) -> io::Result<Vec<u8>> {
+    let small = body.len() <= BEST_UP_TO;
+    match coding {
+        Coding::Zstd => zstd::bulk::compress(body, if small { 19 } else { 12 }),
+        Coding::Brotli => {
+            let quality = if small { 11 } else { 9 };
+            let mut out = Vec::with_capacity(body.len() / 3);
+            let mut coder = brotli::CompressorWriter::new(&mut out, 16 * 1024, quality, 22);
+            coder.write_all(body)?;
+            drop(coder);
+            Ok(out)
+        }
+        Coding::Gzip => {
+            let out = Vec::with_capacity(body.len() / 3);
+            let mut coder = flate2::write::GzEncoder::new(out, flate2::Compression::best());
+            coder.write_all(body)?;
+            coder.finish()
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Passed answers in a content coding (RFC 9110, 8.4): what the origin sends as it is and a client takes smaller.
+
+use crate::proxy::site::Handover;
+use bytes::Bytes;
+use engine::coding::Stream;
+use http::{HeaderName, HeaderValue, Method, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use semantics::coding::{self, Accepted};
+
+/// Fields that tell of the bytes as they came (RFC 9530, 2; RFC 1864; RFC 9110, 14.3).
+const OF_THE_BYTES: [HeaderName; 3] = [
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+];
+
+/// Begins a coding where one is wanted, and says so in the head.
+pub(super) fn begin(
+    request: &RequestHeader,
+    response: &mut ResponseHeader,
+    handover: &Handover,
+) -> pingora::Result<Option<Stream>> {
+    let order = &handover.route.policy.compress;
+    let length = response.headers.get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.trim().parse().ok());
+    if order.is_empty() || !coding::are_codable(response.status, &response.headers, length) {
+        return Ok(None);
+    }
+    if !coding::varies_by_coding(response.headers.get_all(header::VARY).iter().map(HeaderValue::as_bytes)) {
+        response.append_header(header::VARY, "accept-encoding")?;
+    }
+    let accepted = Accepted::of(request.headers.get_all(header::ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes));
+    let Some(coding) = accepted.best(order).filter(|_| request.method != Method::HEAD) else { return Ok(None) };
+    // Without it the body goes as it is.
+    let Ok(stream) = Stream::new(coding) else { return Ok(None) };
+    for name in [header::CONTENT_LENGTH, header::ACCEPT_RANGES].iter().chain(&OF_THE_BYTES) {
+        response.remove_header(name);
+    }
+    response.insert_header(header::CONTENT_ENCODING, coding.as_str())?;
+    // Made anew each time, and not always of the same bytes: no more than weak.
+    let strong = response.headers.get(header::ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/"));
+    if let Some(weak) = strong.map(|etag| [b"W/", etag.as_bytes()].concat()) {
+        response.insert_header(header::ETAG, weak.as_slice())?;
+    }
+    Ok(Some(stream))
+}
+
+/// One piece of the body, and its end.
+pub(super) fn piece(stream: &mut Option<Stream>, body: &mut Option<Bytes>, end: bool) -> std::io::Result<()> {
+    let Some(coder) = stream else { return Ok(()) };
+    let mut coded = match body.take() {
+        Some(piece) if !piece.is_empty() => coder.piece(&piece)?,
+        _ => Vec::new(),
+    };
+    if let Some(coder) = end.then(|| stream.take()).flatten() {
+        coded.extend(coder.end()?);
+    }
+    *body = (!coded.is_empty()).then(|| coded.into());
+    Ok(())
+}
