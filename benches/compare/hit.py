@@ -19,6 +19,7 @@ from servers import APP_PAGE, SERVERS, larder_logs_to_files, next_start, origin
 
 PAGE, PAGE_BYTES = "/page10k", 10240
 APP_CONNECTIONS = 8         # `next start` gains nothing from more
+CODINGS = ("gzip", "br", "zstd")
 LOG_SETTLES = 1.5           # seconds without growth; nginx writes its buffer out every second
 BROWSER = {
     "Cache-Control": "max-age=0",
@@ -100,8 +101,7 @@ def prepare(target, load):
     fetch(target.port, load.path)
     status, fields, body = fetch(target.port, load.path, load.headers)
     if fields.get("Content-Encoding"):
-        raise Failed(f"{target.name} answers {fields['Content-Encoding']}: bodies differ; turn compression off "
-                     "with --larder-extra 'defaults: {compress: []}'")
+        raise Failed(f"{target.name} answers {fields['Content-Encoding']}: bodies differ")
     if status != 200 or len(body) != load.length:
         raise Failed(f"{target.name}: status {status}, {len(body)} bytes, expected 200 and {load.length}")
     if not target.is_hit(fields):
@@ -161,6 +161,34 @@ def app(names, options):
         yield [*fronts, behind], len(fetch(behind.port, APP_PAGE)[2])
 
 
+def coded(rounds, seconds, connections):
+    """What a hit costs in each content coding, against the same hit as it is: a Markdown table."""
+    with origin() as source, SERVERS["larder"](source.address, core=SERVER_CORE) as target:
+        fetch(target.port, PAGE)
+        lengths, loads = {}, {}
+        for coding in ("as it is", *CODINGS):
+            headers = {"Accept-Encoding": coding} if coding in CODINGS else {}
+            lengths[coding] = settled(target, coding, headers)
+            loads[coding] = Load(PAGE, lengths[coding], headers, connections, seconds)
+            wrk(target.port, PAGE, connections, 1, headers)
+        costs = [{coding: measure(target, loads[coding]) for coding in rotated(list(loads), number)}
+                 for number in range(rounds)]
+    cpu, rate = (ratios(costs, "as it is", of) for of in (lambda one: one.cpu, lambda one: one.rate))
+    lines = ["| coding | bytes | CPU per request | requests per second |", "|---|---|---|---|"]
+    return "\n".join([*lines, *(f"| {coding} | {lengths[coding]} | {spread(cpu[coding])} | {spread(rate[coding])} |"
+                                for coding in loads)])
+
+
+def settled(target, coding, headers):
+    """Asks until the page comes in this coding; its length then."""
+    for _ in range(200):
+        status, fields, body = fetch(target.port, PAGE, headers)
+        if status == 200 and target.is_hit(fields) and fields.get("Content-Encoding", "as it is") == coding:
+            return len(body)
+        time.sleep(0.05)
+    raise Failed(f"{PAGE} does not come {coding}")
+
+
 def check_cores():
     if len(CORES) < 2:
         raise Failed("two cores are needed: one for the server, one for wrk")
@@ -170,7 +198,8 @@ def check_cores():
 def run():
     check_cores()
     names = [given.only] if given.only else ["larder", "nginx", *(["varnish"] if given.varnish else [])]
-    options = {"larder": {"extra": given.larder_extra}, "nginx": {"sendfile": given.nginx_sendfile}}
+    # Bodies of the same length from all of them.
+    options = {"larder": {"extra": given.larder_extra or "defaults: { compress: [] }"}, "nginx": {"sendfile": given.nginx_sendfile}}
     print(f"{given.rounds} rounds x {given.seconds} s, wrk -t1 -c{given.connections} on core {LOAD_CORE}, servers on "
           f"core {SERVER_CORE}; load average {os.getloadavg()[0]:.2f} at the start")
     with pages(names, given.logged, options) as targets:
@@ -178,6 +207,8 @@ def run():
             load = Load(PAGE, PAGE_BYTES, headers, given.connections, given.seconds)
             rounds = compare(targets, load, given.rounds)
             print(f"\n### {title}\n\n{table(rounds, [target.label for target in targets], names[0])}", flush=True)
+    if given.coded:
+        print(f"\n### in content codings\n\n{coded(given.rounds, given.seconds, given.connections)}", flush=True)
     if given.next:
         with app(names, options) as (targets, length):
             load = Load(APP_PAGE, length, {}, APP_CONNECTIONS, given.seconds)
@@ -194,6 +225,7 @@ if __name__ == "__main__":
     arguments.add_argument("--only", choices=list(SERVERS))
     arguments.add_argument("--varnish", action="store_true", help="Varnish as well")
     arguments.add_argument("--logged", action="store_true", help="Larder and nginx with an access log as well")
+    arguments.add_argument("--coded", action="store_true", help="Larder in each content coding as well")
     arguments.add_argument("--next", action="store_true",
                            help="`next start` of tests/nextjs/app as well, built where it is not yet")
     arguments.add_argument("--larder-extra", default="", metavar="YAML", help="appended to larder's configuration")
