@@ -5,7 +5,7 @@ use engine::inspect::Below;
 use engine::invalidate::{Invalidation, NotKept};
 use engine::{
     Answer, Failed, Invalidated, NotPutBack, NotUnpinned, Prerendered, PutBack, Regenerated, Route, Step, Unless,
-    Version, Visit, keyed_query,
+    Version, Visit,
 };
 use semantics::{Facts, Field, Forward, Method, Request, Scheme, decision};
 use std::borrow::Cow;
@@ -217,7 +217,7 @@ impl Site {
         let request = Request { method: Method::Get, scheme, host, path, query, fields };
         let facts = Facts::of(fields);
         let route = self.routes.find("GET", host, path);
-        let query = keyed_query(&request, &facts, &route.policy);
+        let query = self.engine.query(&request, &facts, route);
         let mut key = Vec::new();
         let hash = self.engine.key(&request, &facts, &route.policy, query.as_deref(), &mut key);
         Looked { request, facts, route, query, key, hash }

@@ -8,7 +8,7 @@ use super::site::{Handover, Site};
 use super::synthetic::Own;
 use crate::access::Line;
 use engine::store::{BodyReader, InCoding};
-use engine::{Answer, Probe, Route, Served, Step, Visit, keyed_query};
+use engine::{Answer, Probe, Route, Served, Step, Visit};
 use http::StatusCode;
 use semantics::{CacheStatus, Facts, Forward, Outcome, Request, Scheme, Timestamp, decision};
 use std::io;
@@ -83,7 +83,7 @@ pub(super) async fn take(
         }
         return pass(why, None);
     }
-    let query = keyed_query(&request, &facts, &route.policy);
+    let query = site.engine.query(&request, &facts, route);
     let hash = site.engine.key(&request, &facts, &route.policy, query.as_deref(), &mut scratch.key);
     let visit = Visit { request: &request, facts: &facts, route, query: query.as_deref(), key: &scratch.key, hash };
     let step = site.engine.begin(&visit, started);

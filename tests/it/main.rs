@@ -38,5 +38,6 @@ mod prerender;
 mod reload;
 mod stale;
 mod tls;
+mod twins;
 mod versions;
 mod wire;

@@ -32,8 +32,10 @@ mod probe;
 mod recall;
 mod route;
 mod shared;
+mod standing;
 pub mod store;
 mod storm;
+mod twins;
 mod versions;
 mod wait;
 
@@ -61,15 +63,14 @@ use invalidate::{Journal, Subject, Validity};
 use origin::{Kind, Origin};
 use parking_lot::Mutex;
 use semantics::storability::NotStorable;
-use semantics::{
-    CacheStatus, Decision, Facts, Forward, Policy, Request, Selection, Timestamp, Windows, decision, personal, query,
-};
+use semantics::{CacheStatus, Decision, Facts, Forward, Policy, Request, Timestamp, decision, personal, query};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use store::{KeyHash, KeyHasher, Slot, Store, StoredResponse, VarySpec};
+use twins::Twins;
 
 /// One origin's name and limits.
 #[derive(Clone, Debug)]
@@ -117,6 +118,7 @@ pub struct Engine {
     journal: Arc<Journal>,
     history: Histories,
     coder: Coder,
+    twins: Twins,
     /// Whether what was invalidated hard is being removed at present.
     sweeping: AtomicBool,
     /// Whether a thread writes the journal.
@@ -191,6 +193,7 @@ impl Engine {
             journal: Arc::new(settings.journal),
             history: Histories::default(),
             coder: Coder::default(),
+            twins: Twins::default(),
             sweeping: AtomicBool::new(false),
             keeps_journal: AtomicBool::new(false),
             put_off: Mutex::default(),
@@ -249,45 +252,6 @@ impl Engine {
             Decision::Bypass(why) => Step::Pass(why),
             Decision::Unsatisfiable => Step::Unsatisfiable,
             Decision::Validate | Decision::Fetch(_) => Step::Wait,
-        }
-    }
-
-    /// What a stored response is to a visit now; `None` after a hard invalidation.
-    pub(crate) fn selection(&self, response: &StoredResponse, now: Timestamp) -> Option<Selection> {
-        let windows = self.windows(response, now)?;
-        // The state of the regeneration matters only to what is stale, and costs a lock.
-        let fresh = now < windows.fresh_until;
-        let failing_until = if fresh { None } else { response.regeneration.failing_until() };
-        Some(Selection::Stored { windows, failing_until })
-    }
-
-    /// The windows that invalidations leave to a response; `None` after a hard one.
-    pub(crate) fn windows(&self, response: &StoredResponse, now: Timestamp) -> Option<Windows> {
-        match self.validity(response, now) {
-            Validity::Valid if response.pinned => Some(response.windows.for_ever()),
-            Validity::Valid => Some(response.windows),
-            Validity::Soft(at) => Some(response.windows.stale_from(at.min(now))),
-            Validity::Validate => Some(response.windows.validated_from(now)),
-            Validity::Doubt => Some(response.windows.ended_at(now)),
-            Validity::Hard => None,
-        }
-    }
-
-    /// Whether a response may answer in the place of an origin that fails.
-    pub(crate) fn is_usable(&self, response: &StoredResponse, now: Timestamp) -> bool {
-        self.windows(response, now).is_some_and(|windows| now < windows.usable_until())
-    }
-
-    /// How a response stands against invalidations and against writes to its URL.
-    pub(crate) fn validity(&self, response: &StoredResponse, now: Timestamp) -> Validity {
-        match self.journal.check(&response.checked, || response.subject()) {
-            Validity::Hard => Validity::Hard,
-            // What an operator put there he takes away.
-            _ if response.pinned => Validity::Valid,
-            Validity::Valid | Validity::Soft(_) if response.written.forbids(response.fetched_at, now) => {
-                Validity::Validate
-            }
-            validity => validity,
         }
     }
 

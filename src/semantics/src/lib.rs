@@ -13,6 +13,7 @@ pub mod guard;
 pub mod honesty;
 pub mod key;
 pub mod message;
+pub mod no_vary_search;
 pub mod page;
 pub mod personal;
 mod plain;
