@@ -34,6 +34,7 @@ test: setup-test check
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/draft-init.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/deployments.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nuxt/nuxt.test.mjs
+	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/websocket/websocket.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/conformance/conformance.test.mjs
 
 check: setup
