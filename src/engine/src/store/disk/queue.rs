@@ -32,6 +32,8 @@ pub(super) struct Job {
     pub(super) number: u64,
     /// How often it was tried in vain.
     tries: u8,
+    /// Bytes that it is counted with, whatever its response grows to meanwhile.
+    cost: usize,
 }
 
 /// What is known of a key that is not settled on the disk yet.
@@ -78,7 +80,7 @@ impl Waiting {
 
     fn take_out(&mut self, hash: KeyHash) {
         if let Some(job) = self.jobs.remove(&hash) {
-            self.bytes -= cost(&job.work);
+            self.bytes -= job.cost;
         }
     }
 }
@@ -107,17 +109,17 @@ impl Queue {
         if !matches!(work, Work::Discard) {
             self.changes[shard_of(place.hash)].fetch_add(1, Ordering::AcqRel);
         }
-        let more = cost(&work);
-        let room = waiting.jobs.len() < JOBS_AT_MOST && waiting.bytes + more <= BYTES_AT_MOST;
+        let cost = cost(&work);
+        let room = waiting.jobs.len() < JOBS_AT_MOST && waiting.bytes + cost <= BYTES_AT_MOST;
         // What is to go must go; it costs little.
         if matches!(work, Work::Keep(_)) && !room && waiting.bytes > 0 {
             return Err(Full);
         }
         waiting.take_out(place.hash);
-        waiting.bytes += more;
+        waiting.bytes += cost;
         waiting.numbers += 1;
         let number = waiting.numbers;
-        waiting.jobs.insert(place.hash, Job { place, work, number, tries: 0 });
+        waiting.jobs.insert(place.hash, Job { place, work, number, tries: 0, cost });
         waiting.order.push_back((place.hash, number));
         waiting.tidy();
         drop(waiting);
@@ -184,7 +186,7 @@ impl Queue {
         self.changes[shard_of(place.hash)].fetch_add(1, Ordering::AcqRel);
         waiting.take_out(place.hash);
         waiting.numbers += 1;
-        let job = Job { place, work: Work::Remove, number: waiting.numbers, tries: 0 };
+        let job = Job { place, work: Work::Remove, number: waiting.numbers, tries: 0, cost: 0 };
         waiting.order.push_back((place.hash, job.number));
         waiting.jobs.insert(place.hash, job);
     }

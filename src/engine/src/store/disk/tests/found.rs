@@ -8,6 +8,7 @@ use super::{HELD, Life, PLENTY, list, runtime, stored_files};
 use crate::store::Slot;
 use crate::store::disk::names::{Place, dir_of, dir_path};
 use parking_lot::Mutex;
+use semantics::coding::Coding;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -362,4 +363,18 @@ fn a_delivery_that_has_begun_goes_on_while_the_disk_fails_now_and_then() {
         body
     });
     assert_eq!(body, stored.body);
+}
+
+#[test]
+fn a_page_that_is_coded_while_it_waits_to_be_written_takes_no_more_than_it_gave() {
+    let files = Faulty::new();
+    let mut life = begin(&files);
+    for (number, key) in (1..).zip(pages(3)) {
+        let slot = small(&key, number);
+        life.put(slot.clone());
+        let Slot::Response(response) = &slot else { panic!("a response") };
+        response.coded.put(&response.head, Coding::Brotli, Some("coded".repeat(1000).into()));
+    }
+    assert!(life.settle());
+    assert!(life.disk.has_room() && life.disk.usage().waiting == 0, "the queue is empty");
 }
