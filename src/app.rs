@@ -90,6 +90,7 @@ impl App {
             generated: generated_token,
             runtime: tokio::runtime::Handle::current(),
             running: Mutex::new(config),
+            turn: Mutex::default(),
         });
         let reload = reloading.clone();
         let admin = Arc::new(Admin {

@@ -114,7 +114,7 @@ async fn carry_out(
     asked: &Activation,
 ) -> Result<Response, Problem> {
     let active = engine.deployment();
-    let (mut warmed, mut durable) = (None, true);
+    let mut warmed = None;
     if asked.warm && *active != id {
         let visited = engine.most_visited(&active, asked.pages).await;
         let pages = visited.iter().filter_map(|response| visited_page(&response.key)).collect();
@@ -124,9 +124,9 @@ async fn carry_out(
         }
         warmed = Some(Warmed::of(&report));
     }
+    let durable = engine.activate(id).map_err(|error| not_kept(&error))?;
     if *active != id {
         tracing::info!(deployment = %id, "another deployment is served from now on");
-        durable = engine.activate(id).map_err(|error| not_kept(&error))?;
         prerender.activated();
     }
     Ok(json(&Activated { active: id.to_owned(), durable, warmed }))

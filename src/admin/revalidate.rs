@@ -7,10 +7,9 @@ use super::problem::{Problem, json};
 use super::query::Query;
 use crate::proxy::{self, RegenerateError, Site};
 use crate::service::{Request, Response};
-use engine::Invalidated;
-use engine::Regenerated;
 use engine::invalidate::{Invalidation, Mode, NotKept, TagsRefused, Target};
 use engine::store::StoredResponse;
+use engine::{Invalidated, Regenerated, TagsAdded};
 use http::StatusCode;
 use semantics::{Forward, Scheme, key, page, tags};
 use serde::{Deserialize, Serialize};
@@ -99,6 +98,7 @@ pub(super) async fn revalidate(admin: &Admin, request: &Request) -> Result<Respo
     );
     let problem = Problem::new(StatusCode::BAD_GATEWAY, detail).with("epoch", &epoch);
     let problem = problem.with("regenerated", &regenerated).with("failed", &failed);
+    let problem = if durable { problem } else { problem.with("durable", &durable) };
     Err(match matched {
         Some(matched) => problem.with("matched", &matched),
         None => problem,
@@ -204,7 +204,8 @@ async fn places(site: &Site, path: &str, host: Option<&str>) -> Vec<Place> {
         }
     }
     if places.is_empty() {
-        places.push(Place { scheme: Scheme::Http, host: host.map(str::to_owned), path: page::as_sent(path) });
+        let scheme = site.trust.usual_scheme();
+        places.push(Place { scheme, host: host.map(str::to_owned), path: page::as_sent(path) });
     }
     places
 }
@@ -258,6 +259,9 @@ struct Tagging {
 #[derive(Serialize)]
 struct Tagged {
     tags: Vec<String>,
+    /// Told only where it is not: a restart would undo it.
+    #[serde(skip_serializing_if = "std::clone::Clone::clone")]
+    durable: bool,
 }
 
 pub(super) fn add_tags(admin: &Admin, request: &Request) -> Result<Response, Problem> {
@@ -274,7 +278,7 @@ pub(super) fn add_tags(admin: &Admin, request: &Request) -> Result<Response, Pro
     let site = admin.site();
     let host = body::host(&site, asked.host.as_deref())?;
     let added = site.engine.add_tags(host.as_deref(), &path, &asked.tags);
-    let tags = added.map_err(|refused| match refused {
+    let TagsAdded { tags, durable } = added.map_err(|refused| match refused {
         TagsRefused::TooManyOnPath => Problem::unprocessable(format!(
             "with these, `{path}` would have more than {} tags that were posted: tag what several pages share instead",
             tags::MAX_TAGS
@@ -288,5 +292,5 @@ pub(super) fn add_tags(admin: &Admin, request: &Request) -> Result<Response, Pro
             "another process holds the journal of `store.disk.path`: post tags to that one",
         ),
     })?;
-    Ok(json(&Tagged { tags }))
+    Ok(json(&Tagged { tags, durable }))
 }

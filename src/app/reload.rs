@@ -24,8 +24,10 @@ pub(super) struct Reloading {
     pub(super) generated: Option<String>,
     /// Where tasks run: a reload itself runs off the async workers.
     pub(super) runtime: tokio::runtime::Handle,
-    /// What is in force. One reload at a time.
+    /// What is in force.
     pub(super) running: Mutex<Config>,
+    /// Held through all of a reload.
+    pub(super) turn: Mutex<()>,
 }
 
 impl Reloading {
@@ -47,7 +49,8 @@ impl Reloading {
 
     fn try_reload(&self) -> Result<Reloaded, NotReloaded> {
         let file = self.file.as_ref().ok_or(NotReloaded::NoFile)?;
-        // Before the lock: a disk that hangs must not hold up whoever wants to leave.
+        // One after the other.
+        let _turn = self.turn.lock();
         let new = config::load(file).map_err(faulty)?;
         let mut running = self.running.lock();
         let fixed = different(&fixed(&running), &fixed(&new));
@@ -59,14 +62,15 @@ impl Reloading {
         let site = Arc::new(site::next(&new, &self.current.load()));
         self.current.store(site.clone());
         let outdated = outdated(&running, &new);
+        let (plans, deployment) = (site::plans(&new), site::deployment(&new));
+        *running = new;
+        // What waits for the disk from here on holds up nobody who wants to leave.
+        drop(running);
         if !outdated.is_empty()
             && let Err(error) = site.engine.invalidate(&outdated)
         {
             tracing::warn!(%error, "pages of routes that changed keep the windows that they were stored with");
         }
-        let plans = site::plans(&new);
-        let deployment = site::deployment(&new);
-        *running = new;
         let _runtime = self.runtime.enter();
         let before = site.engine.deployment();
         if let Err(error) = site.engine.configure(&deployment) {

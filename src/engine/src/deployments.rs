@@ -123,7 +123,8 @@ impl Engine {
         // Visits that bridge ask for it.
         drop(order);
         // On the disk before anybody is told, where there is one and it answers.
-        let durable = event.is_none_or(|event| self.is_durable(event));
+        // With nothing to write, what was written before may still be on its way.
+        let durable = event.map_or_else(|| !self.journal.is_behind(), |event| self.is_durable(event));
         if !gone.is_empty() && tokio::runtime::Handle::try_current().is_ok() {
             tokio::spawn(forget(self.clone(), gone));
         }

@@ -113,14 +113,15 @@ pub struct InvalidatedBy {
 }
 
 impl Engine {
-    /// Lists stored responses, `limit` at most, from behind `after`. What is stored throughout is listed exactly once.
+    /// Lists stored responses, `limit` at most, from behind `after`. What is stored throughout is listed exactly once, in as far
+    /// as the disk answers.
     pub async fn entries(&self, filter: &Filter, after: Option<KeyHash>, limit: usize) -> Listing {
         let mut entries = Vec::new();
         let mut place = after.map(Place::behind);
         loop {
-            let (found, next) = self.store.walk(place).await;
+            let piece = self.store.walk(place).await;
             let now = self.clock.now();
-            for (hash, response, tier) in found {
+            for (hash, response, tier) in piece.met {
                 let Some(listed) = self.listed(hash, &response, tier, now).filter(|l| fits(filter, l)) else {
                     continue;
                 };
@@ -129,7 +130,7 @@ impl Engine {
                     return Listing { entries, next: Some(hash) };
                 }
             }
-            match next {
+            match piece.next {
                 Some(next) => place = Some(next),
                 None => return Listing { entries, next: None },
             }
@@ -142,13 +143,13 @@ impl Engine {
     async fn each_stored(&self, mut each: impl FnMut(&Arc<StoredResponse>) -> std::ops::ControlFlow<()>) {
         let mut place = None;
         loop {
-            let (found, next) = self.store.walk(place).await;
-            for (_, response, _) in &found {
+            let piece = self.store.walk(place).await;
+            for (_, response, _) in &piece.met {
                 if each(response).is_break() {
                     return;
                 }
             }
-            place = next;
+            place = piece.next;
             if place.is_none() {
                 return;
             }

@@ -43,7 +43,7 @@ pub use clock::Clock;
 pub use deployments::DeploymentSettings;
 pub use failed::Failed;
 pub use metrics::Metrics;
-pub use on_demand::{Invalidated, Regenerated};
+pub use on_demand::{Invalidated, Regenerated, TagsAdded};
 pub use prerender::{Prerendered, Unless};
 pub use probe::Probe;
 pub use route::{Route, RouteTags};

@@ -5,7 +5,7 @@ use crate::Engine;
 use crate::invalidate::{Checked, Tags, Validity};
 use crate::store::archive::{self, Reader, Trouble};
 use crate::store::disk::{Bad, Packing, unpack};
-use crate::store::{Body, KeyHash, Place, Slot, StoredResponse, VarySpec};
+use crate::store::{Body, KeyHash, NoAnswer, Place, Slot, StoredResponse, VarySpec};
 use semantics::key;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,7 @@ const PROBLEMS: usize = 100;
 const BESIDE: usize = 17 << 20;
 
 const DAMAGED: &str = "it is damaged";
+const NO_ANSWER: &str = "the disk does not answer, and may have a newer page there: import this again";
 
 /// A piece of a walk through the store.
 #[derive(Debug, Default)]
@@ -88,16 +89,19 @@ impl Engine {
         let (mut piece, mut count) = (Piece::default(), 0);
         let mut place = after.map(Place::behind);
         loop {
-            let (found, next) = self.store.walk_by(place, FILES).await;
-            for (hash, response, _) in found {
+            let walked = self.store.walk_by(place, FILES).await;
+            piece.unread += u64::from(!walked.whole);
+            for (hash, response, _) in walked.met {
                 let full = piece.frames.len() as u64 + response.body.len() > PIECE;
                 if count == limit || (full && count > 0) {
                     return piece;
                 }
-                if !self.can_be_found(&response).await {
-                    continue;
-                }
-                match self.packed(hash, response).await {
+                let packed = match self.can_be_found(&response).await {
+                    Ok(true) => self.packed(hash, response).await,
+                    Ok(false) => Packed::Gone,
+                    Err(NoAnswer) => Packed::Unread,
+                };
+                match packed {
                     Packed::Whole(content) => {
                         archive::append(&mut piece.frames, hash, &content);
                         piece.next = Some(hash);
@@ -107,7 +111,7 @@ impl Engine {
                     Packed::Unread => piece.unread += 1,
                 }
             }
-            place = next;
+            place = walked.next;
             if place.is_none() {
                 return Piece { next: None, ..piece };
             }
@@ -117,15 +121,13 @@ impl Engine {
     }
 
     /// Whether a visit would come by it: a variant only by what says which fields select it.
-    async fn can_be_found(&self, response: &StoredResponse) -> bool {
+    async fn can_be_found(&self, response: &StoredResponse) -> Result<bool, NoAnswer> {
         if response.variant.is_empty() {
-            return true;
+            return Ok(true);
         }
-        let Some(primary) = key::primary(&response.key, true) else { return false };
-        match self.store.look(self.hasher.hash(primary), primary, false).await {
-            Some(Slot::Varies(spec)) => selects(&spec, response),
-            _ => false,
-        }
+        let Some(primary) = key::primary(&response.key, true) else { return Ok(false) };
+        let there = self.store.look(self.hasher.hash(primary), primary, false).await?;
+        Ok(matches!(there, Some(Slot::Varies(spec)) if selects(&spec, response)))
     }
 
     /// A response as it is now, in the format of the disk store.
@@ -149,8 +151,9 @@ impl Engine {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
             match self.store.look(hash, &response.key, !response.variant.is_empty()).await {
-                Some(Slot::Response(there)) => response = there,
-                _ => return Packed::Gone,
+                Ok(Some(Slot::Response(there))) => response = there,
+                Ok(_) => return Packed::Gone,
+                Err(NoAnswer) => return Packed::Unread,
             }
         }
         Packed::Unread
@@ -225,7 +228,8 @@ impl Engine {
             return Taken::Refused(format!("{url} has {length} bytes; over {most} is not stored here (`max_object`)"));
         }
         self.wait_for_room().await;
-        self.store_imported(response).await
+        let taken = self.store_imported(response).await;
+        taken.unwrap_or_else(|NoAnswer| Taken::Refused(NO_ANSWER.to_owned()))
     }
 
     /// The disk is slower than what is sent here: what it has no room for would be in memory alone.
@@ -236,23 +240,23 @@ impl Engine {
         }
     }
 
-    async fn store_imported(&self, response: StoredResponse) -> Taken {
+    async fn store_imported(&self, response: StoredResponse) -> Result<Taken, NoAnswer> {
         let (hash, variant) = (self.hasher.hash(&response.key), !response.variant.is_empty());
-        let there = self.store.look(hash, &response.key, variant).await;
+        let there = self.store.look(hash, &response.key, variant).await?;
         let now = self.clock.now();
         match &there {
-            Some(Slot::Response(there)) if self.outdoes(there, &response) => return Taken::Skipped,
+            Some(Slot::Response(there)) if self.outdoes(there, &response) => return Ok(Taken::Skipped),
             // It is known here that this URL varies: a page for everybody would never be found.
-            Some(Slot::Varies(_)) => return Taken::Skipped,
+            Some(Slot::Varies(_)) => return Ok(Taken::Skipped),
             _ => {}
         }
         let response = StoredResponse { checked: Checked::new(self.journal.epoch()), ..response };
-        if variant && !self.publish_imported(hash, &response).await {
-            return Taken::Skipped;
+        if variant && !self.publish_imported(hash, &response).await? {
+            return Ok(Taken::Skipped);
         }
         self.verdicts.forget(hash);
         self.store.put(hash, Slot::Response(Arc::new(response)), now);
-        Taken::Stored
+        Ok(Taken::Stored)
     }
 
     /// Whether what is stored here is better than what comes.
@@ -262,11 +266,11 @@ impl Engine {
     }
 
     /// Makes a variant findable. `false`: it cannot be, beside what stands at its URL here.
-    async fn publish_imported(&self, hash: KeyHash, response: &StoredResponse) -> bool {
-        let Some(primary) = key::primary(&response.key, true) else { return false };
+    async fn publish_imported(&self, hash: KeyHash, response: &StoredResponse) -> Result<bool, NoAnswer> {
+        let Some(primary) = key::primary(&response.key, true) else { return Ok(false) };
         let (at, now) = (self.hasher.hash(primary), self.clock.now());
-        let known = match self.store.look(at, primary, false).await {
-            Some(Slot::Response(there)) if self.outdoes(&there, response) => return false,
+        let known = match self.store.look(at, primary, false).await? {
+            Some(Slot::Response(there)) if self.outdoes(&there, response) => return Ok(false),
             Some(Slot::Varies(spec)) => Some(spec),
             _ => None,
         };
@@ -274,7 +278,7 @@ impl Engine {
         let spec = match known {
             Some(spec) if selects(&spec, response) => spec,
             // What a URL varies on only grows.
-            Some(spec) if !spec.names.iter().all(|name| names().any(|n| n == name)) => return false,
+            Some(spec) if !spec.names.iter().all(|name| names().any(|n| n == name)) => return Ok(false),
             _ => {
                 let began = response.checked.began();
                 Arc::new(VarySpec::new(primary.into(), names().cloned().collect(), began))
@@ -287,7 +291,7 @@ impl Engine {
         if new {
             self.store.put(at, Slot::Varies(spec), now);
         }
-        true
+        Ok(true)
     }
 }
 

@@ -36,6 +36,15 @@ const DISK_PATIENCE: Duration = Duration::from_secs(5);
 /// An order is carried out in so many tries at most: each is lost to a fill that began before the order.
 const TRIES: usize = 8;
 
+/// What a page was tagged with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagsAdded {
+    /// All that were added there so far.
+    pub tags: Vec<String>,
+    /// Whether the disk has it, where there is one.
+    pub durable: bool,
+}
+
 impl Engine {
     /// Invalidates. When this returns nobody gets what is selected as fresh. Where there is a disk it is on the disk by then,
     /// or the disk does not answer: so this may block.
@@ -54,8 +63,17 @@ impl Engine {
         Ok(Invalidated { epoch: recorded.epoch, durable: self.is_durable(recorded.event) })
     }
 
-    /// Waits for the disk, but not for ever; others have the worker meanwhile.
+    /// Waits for the disk, but not for ever; others have the worker meanwhile. Where it did not take it, the log says so too:
+    /// not every caller has somebody to tell.
     pub(crate) fn is_durable(&self, event: EventNumber) -> bool {
+        let durable = self.became_durable(event);
+        if !durable {
+            tracing::warn!("a change counts, and the disk did not take it (in time): a restart may undo it");
+        }
+        durable
+    }
+
+    fn became_durable(&self, event: EventNumber) -> bool {
         if self.store.disk().is_none() {
             return true;
         }
@@ -75,16 +93,14 @@ impl Engine {
         self.journal.epoch()
     }
 
-    /// Adds tags to whatever is stored at a page, now and later. Returns all that were added there so far.
+    /// Adds tags to whatever is stored at a page, now and later.
     ///
     /// # Errors
     /// There is no room for more: nothing was added.
-    pub fn add_tags(&self, host: Option<&str>, path: &str, tags: &[String]) -> Result<Vec<String>, TagsRefused> {
+    pub fn add_tags(&self, host: Option<&str>, path: &str, tags: &[String]) -> Result<TagsAdded, TagsRefused> {
         let tagged = self.journal.add_tags(host, path, tags)?;
-        if let Some(event) = tagged.event {
-            self.is_durable(event);
-        }
-        Ok(tagged.names)
+        let durable = tagged.event.is_none_or(|event| self.is_durable(event));
+        Ok(TagsAdded { tags: tagged.names, durable })
     }
 
     /// Renders a visit's page now, and returns when it is stored. What is stored stays if that fails.
@@ -214,23 +230,24 @@ async fn sweep(engine: Arc<Engine>) {
         engine.sweeping.store(false, Ordering::Release);
         return;
     }
-    let mut place = None;
+    let (mut place, mut seen) = (None, true);
     loop {
-        let (found, next) = engine.store.walk(place).await;
-        for (hash, response, _) in found {
+        let piece = engine.store.walk(place).await;
+        for (hash, response, _) in piece.met {
             if engine.validity(&response, engine.clock.now()) == Validity::Hard {
                 engine.store.remove_response(hash, &response);
             }
         }
-        place = next;
+        seen &= piece.whole;
+        place = piece.next;
         if place.is_none() {
             break;
         }
         tokio::task::yield_now().await;
     }
-    engine.store.sweep_versions().await;
-    // The records are forgotten only when what they select is gone from the disk, whatever happens next.
-    if engine.store.settle().await {
+    seen &= engine.store.sweep_versions().await;
+    // The records are forgotten only when what they select was seen and is gone from the disk, whatever happens next.
+    if seen && engine.store.settle().await {
         // In this order: whoever reads a page meanwhile finds it judged.
         engine.store.swept(epoch);
         engine.journal.swept(epoch);

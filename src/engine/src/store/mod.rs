@@ -18,7 +18,7 @@ pub use head::{Audience, HIDDEN, Head, HeadBuilder};
 pub use memory::{Memory, Settings, Usage};
 pub use response::{MAX_VARIANTS, Regeneration, Standing, StoredResponse, VarySpec, Written};
 pub use slot::Slot;
-pub use tiered::{Place, Store, Tier};
+pub use tiered::{NoAnswer, Place, Store, Tier};
 
 use std::hash::Hasher;
 use xxhash_rust::xxh3::xxh3_128_with_seed;

@@ -49,6 +49,19 @@ const FILES_AT_A_TIME: usize = 256;
 /// A response that a walk came by.
 pub type Met = (KeyHash, Arc<StoredResponse>, Tier);
 
+/// One piece of a walk.
+pub struct Piece {
+    pub met: Vec<Met>,
+    /// Where the next one begins; `None`: it is over.
+    pub next: Option<Place>,
+    /// Whether the disk told all that it has of this piece.
+    pub whole: bool,
+}
+
+/// The disk does not answer: what it has nobody knows at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoAnswer;
+
 pub struct Store {
     memory: Arc<Memory>,
     disk: Option<Arc<Disk>>,
@@ -105,12 +118,15 @@ impl Store {
         }
     }
 
-    /// What stands at this key, in memory or on the disk, however long a look takes.
-    pub async fn look(&self, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
+    /// What stands at this key, in memory or on the disk.
+    ///
+    /// # Errors
+    /// The disk does not answer: there may be something.
+    pub async fn look(&self, hash: KeyHash, key: &[u8], variant: bool) -> Result<Option<Slot>, NoAnswer> {
         let held = self.memory.peek(hash, key);
-        let Some(disk) = self.disk.as_ref().filter(|_| held.is_none()) else { return held };
+        let Some(disk) = self.disk.as_ref().filter(|_| held.is_none()) else { return Ok(held) };
         let key = key.to_owned();
-        disk.chore(move |disk| disk.find_patiently(hash, &key, variant)).await?
+        disk.chore(move |disk| disk.find_patiently(hash, &key, variant)).await.ok_or(NoAnswer)
     }
 
     /// Whether many more can be put, and all of them get to the disk.
@@ -203,21 +219,21 @@ impl Store {
     }
 
     /// One piece of a walk through all responses, in an order that does not change while the store does: what is there
-    /// throughout is met exactly once. `from` is `None` at the start; the walk is over when `None` is returned.
-    pub async fn walk(&self, from: Option<Place>) -> (Vec<Met>, Option<Place>) {
+    /// throughout is met exactly once, in as far as the disk answers. `from` is `None` at the start.
+    pub async fn walk(&self, from: Option<Place>) -> Piece {
         self.walk_by(from, FILES_AT_A_TIME).await
     }
 
     /// The same with so many files at a time: for whoever needs little of what they hold.
-    pub async fn walk_by(&self, from: Option<Place>, files: usize) -> (Vec<Met>, Option<Place>) {
+    pub async fn walk_by(&self, from: Option<Place>, files: usize) -> Piece {
         let place = from.unwrap_or(Place { shard: 0, after: None });
         if place.shard >= SHARDS {
-            return (Vec::new(), None);
+            return Piece { met: Vec::new(), next: None, whole: true };
         }
         let held = self.memory.shard_responses(place.shard, place.after);
         let mut next = Some(Place { shard: place.shard + 1, after: None }).filter(|next| next.shard < SHARDS);
         let mut met: Vec<Met> = held.into_iter().map(|(hash, response)| (hash, response, Tier::Memory)).collect();
-        let Some(disk) = &self.disk else { return (met, next) };
+        let Some(disk) = &self.disk else { return Piece { met, next, whole: true } };
         let there: HashSet<KeyHash> = met.iter().map(|(hash, ..)| *hash).collect();
         let mut below = disk.listed(place.shard, place.after, |hash| !there.contains(&hash));
         if below.len() > files {
@@ -236,9 +252,11 @@ impl Store {
             found.extend(read);
             found
         });
-        met.extend(read.await.unwrap_or_default());
+        let read = read.await;
+        let whole = read.is_some();
+        met.extend(read.unwrap_or_default());
         met.sort_unstable_by_key(|(hash, ..)| *hash);
-        (met, next)
+        Piece { met, next, whole }
     }
 
     /// What of one part of the hashes is in memory; `None` after the last part.
@@ -297,11 +315,10 @@ impl Store {
         disk.chore(move |disk| disk.settle(PATIENCE) && disk.has(&response)).await.unwrap_or(false)
     }
 
-    /// Removes older versions that were invalidated hard.
-    pub async fn sweep_versions(&self) {
-        if let Some(disk) = &self.disk {
-            disk.long_chore(|disk| disk.sweep_versions()).await;
-        }
+    /// Removes older versions that were invalidated hard. Says whether it saw them all.
+    pub async fn sweep_versions(&self) -> bool {
+        let Some(disk) = &self.disk else { return true };
+        disk.long_chore(|disk| disk.sweep_versions()).await.is_some()
     }
 
     /// Waits until the disk is as memory says. `false`: it is not, or not everything there is known.

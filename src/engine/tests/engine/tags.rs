@@ -88,7 +88,7 @@ async fn added_tags_select_what_is_stored_there_now_and_later() {
     }
     let add = |path: &str, tags: &[&str]| {
         let tags: Vec<String> = tags.iter().map(|t| (*t).to_owned()).collect();
-        world.engine.add_tags(None, path, &tags).unwrap()
+        world.engine.add_tags(None, path, &tags).unwrap().tags
     };
     assert_eq!(add("/p", &["news", "extra"]), ["extra", "news"]);
     assert_eq!(add("/p", &["extra", "more"]), ["extra", "more", "news"], "all that were added so far");
@@ -188,11 +188,11 @@ async fn an_entry_has_so_many_tags_of_so_many_characters_and_the_rest_is_counted
 async fn a_page_gets_so_many_added_tags_and_no_more() {
     let world = World::new();
     let tags: Vec<String> = (0..MAX_TAGS).map(|n| format!("n{n:03}")).collect();
-    assert_eq!(world.engine.add_tags(None, "/p", &tags).unwrap(), tags);
+    assert_eq!(world.engine.add_tags(None, "/p", &tags).unwrap().tags, tags);
     let more = ["one more".to_owned(), "n000".to_owned()];
     assert_eq!(world.engine.add_tags(None, "/p", &more), Err(TagsRefused::TooManyOnPath));
-    assert_eq!(world.engine.add_tags(None, "/p", &more[1..]).unwrap(), tags, "nothing was added");
-    assert_eq!(world.engine.add_tags(None, "/q", &more).unwrap().len(), 2);
+    assert_eq!(world.engine.add_tags(None, "/p", &more[1..]).unwrap().tags, tags, "nothing was added");
+    assert_eq!(world.engine.add_tags(None, "/q", &more).unwrap().tags.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
