@@ -39,7 +39,7 @@ pub(super) fn first(config: &Config, foundations: Foundations) -> Site {
     Site {
         routes: routes(config, &metrics),
         hosts: hosts(config),
-        trust: Trust { proxies: config.trusted_proxies.clone() },
+        trust: trust(config),
         limits: config.limits,
         may_purge: config.admin.purge_from.clone(),
         engine: Engine::new(settings, client, metrics, clock),
@@ -53,12 +53,17 @@ pub(super) fn first(config: &Config, foundations: Foundations) -> Site {
     }
 }
 
+fn trust(config: &Config) -> Trust {
+    let tls = config.listeners.iter().any(|listener| listener.tls.is_some());
+    Trust { proxies: config.trusted_proxies.clone(), tls }
+}
+
 /// The same site by another configuration. What is stored, and what runs, stays.
 pub(super) fn next(config: &Config, before: &Site) -> Site {
     Site {
         routes: routes(config, &before.engine.metrics),
         hosts: hosts(config),
-        trust: Trust { proxies: config.trusted_proxies.clone() },
+        trust: trust(config),
         limits: config.limits,
         may_purge: config.admin.purge_from.clone(),
         ..before.clone()

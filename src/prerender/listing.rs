@@ -8,7 +8,7 @@ use super::sitemap::{self, Format, Found, Limits};
 use super::spool::{Pages, Spool};
 use super::{Json, Plan, Reached, Shop};
 use crate::proxy::Listed;
-use semantics::{Scheme, Timestamp};
+use semantics::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -62,7 +62,7 @@ pub(super) fn given(shop: &Shop, paths: &[String], host: Option<&str>, run: &Run
         let of = host.or_else(|| site.hosts.sites.first()?.first().map(String::as_str)).unwrap_or_default();
         let route = site.routes.find("GET", of, named).clone();
         let homes = match host {
-            Some(host) => vec![Home { scheme: Scheme::Http, host: host.to_owned() }],
+            Some(host) => vec![Home { scheme: site.trust.usual_scheme(), host: host.to_owned() }],
             None => Place::of_any(shop, &route).homes(),
         };
         for home in homes {

@@ -84,9 +84,8 @@ impl Place {
         self.site.hosts.authority(self.route.origin).to_owned()
     }
 
-    /// Behind a proxy that is trusted visitors come by https.
-    fn scheme(&self) -> Scheme {
-        if self.site.trust.proxies.is_empty() { Scheme::Http } else { Scheme::Https }
+    pub(super) fn scheme(&self) -> Scheme {
+        self.site.trust.usual_scheme()
     }
 
     /// The home and the path of what stands in a list: a path is one of `home`, a URL of whatever host it names.
@@ -102,7 +101,8 @@ impl Place {
         let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let host = self.own_host(host, scheme).ok_or(NotOurs::Foreign)?;
         let slash = if path.starts_with('/') { "" } else { "/" };
-        let scheme = if self.site.trust.proxies.is_empty() { Scheme::Http } else { scheme };
+        // Where nobody can come by https, a URL that says so means the page that there is.
+        let scheme = if self.scheme() == Scheme::Http { Scheme::Http } else { scheme };
         Ok(Page { scheme, host, target: format!("{slash}{}", page::as_sent(path)) })
     }
 

@@ -252,12 +252,8 @@ fn explain(failure: Failure) -> &'static str {
 }
 
 /// Completes when the client has gone. Bytes of a next request stay where they are.
-async fn gone(stream: &Conn) {
-    let mut byte = [0; 1];
-    // Early bytes are a pipelined request: then nobody can tell, until a write fails.
-    if !matches!(stream.tcp().peek(&mut byte).await, Ok(0) | Err(_)) {
-        std::future::pending::<()>().await;
-    }
+async fn gone(stream: &mut Conn) {
+    let _ = poll_fn(|cx| stream.poll_gone(cx)).await;
 }
 
 fn put(lines: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -28,7 +28,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// What every connection shares.
@@ -68,7 +68,7 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: Conn, peer: SocketAddr, t
         let next = exchange(site, &mut stream, &buffer[..end], (peer, redirect), &mut scratch).await;
         match next {
             Next::KeepAlive => buffer.advance(end),
-            Next::Close(Unread::Nothing) => return,
+            Next::Close(Unread::Nothing) => return farewell(&mut stream).await,
             Next::Close(Unread::Body) => return linger(&mut stream).await,
             Next::Refuse(refusal) => return refuse(site, &mut stream, peer.ip(), &buffer[..end], refusal).await,
             Next::Tunnel(handover, asked) => {
@@ -281,12 +281,18 @@ async fn refuse(site: &Site, stream: &mut Conn, peer: IpAddr, head: &[u8], refus
     linger(stream).await;
 }
 
+/// Over TLS the end is told (RFC 8446, 6.1), to whoever listens; else nobody can tell it from an answer that was cut off.
+pub(super) async fn farewell(stream: &mut Conn) {
+    if stream.is_secure() {
+        let _ = timeout(std::time::Duration::from_secs(1), stream.shutdown()).await;
+    }
+}
+
 /// Closes so that the answer arrives: what the client still sends is read for a moment, else a reset could overtake it.
 async fn linger(stream: &mut Conn) {
-    use tokio::io::AsyncWriteExt;
-    let _ = stream.shutdown().await;
     let mut sink = [0; 2048];
     let drain = async {
+        let _ = stream.shutdown().await;
         for _ in 0..64 {
             if !matches!(stream.read(&mut sink).await, Ok(n) if n > 0) {
                 break;

@@ -234,7 +234,7 @@ async fn secure(door: Arc<Door>, entrance: Arc<Entrance>, stream: TcpStream, pee
         Err(_) => return metrics.handshake("too-slow"),
     };
     metrics.handshake("success");
-    front::serve(door, Conn::Tls(Box::new(stream)), peer, ticket, None).await;
+    front::serve(door, Conn::secure(stream), peer, ticket, None).await;
 }
 
 /// Errors of accept(2) that say something about one connection, not about us.

@@ -134,12 +134,7 @@ impl Loan {
         if !self.surplus.is_empty() {
             return Poll::Pending;
         }
-        let mut byte = [0; 1];
-        match self.stream.get_ref().tcp().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
-            Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
-        }
+        self.stream.get_mut().poll_gone(cx)
     }
 }
 
@@ -155,7 +150,8 @@ impl AsyncWrite for Loan {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.paced(cx, polled, |()| 0)
     }
 
     fn poll_write_vectored(

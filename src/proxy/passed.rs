@@ -218,6 +218,7 @@ impl ProxyHttp for Passed {
         let handover = handed(ctx)?;
         // Another protocol goes through a tunnel, or not at all (RFC 9110, 7.8: a server may ignore it).
         request.remove_header(&header::UPGRADE);
+        coding::translate(request)?;
         address(request, handover, &self.origins[handover.route.origin], ctx.server.as_deref())
     }
 
@@ -275,7 +276,8 @@ impl ProxyHttp for Passed {
                 session.set_keepalive(None);
             }
         }
-        dress(response, handover)
+        dress(response, handover)?;
+        coding::vary(response, handover)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Passage) -> FailToProxy {

@@ -52,7 +52,10 @@ pub(super) async fn take(
         return refuse(site, &incoming, client, misdirected()).await;
     };
     if let Some(port) = redirect.filter(|_| scheme == Scheme::Http) {
-        return refuse(site, &incoming, client, to_https(&host, port, head)).await;
+        // By the name that he asked for: without one there is nowhere to send him.
+        let named = head.host.is_some() && head.path.starts_with('/');
+        let own = if named { to_https(&host, port, head) } else { https_alone() };
+        return refuse(site, &incoming, client, own).await;
     }
     let request =
         Request { method: head.kind(), scheme, host: &host, path: head.path, query: head.query, fields: &head.fields };
@@ -322,6 +325,11 @@ fn to_https(host: &str, port: u16, head: &Head<'_>) -> Own {
     let mut own = Own::new(StatusCode::PERMANENT_REDIRECT, explanation, "Ask for its https:// address.", "redirect");
     own.location = Some(format!("https://{name}{port}{}{query}", head.path));
     own
+}
+
+fn https_alone() -> Own {
+    let explanation = "This site is served over HTTPS alone, and the request names no host to go to.";
+    Own::new(StatusCode::BAD_REQUEST, explanation, "Ask for its https:// address.", "redirect")
 }
 
 fn looped() -> Own {

@@ -89,9 +89,16 @@ pub(super) fn without_port(host: &str) -> &str {
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     pub proxies: Vec<IpNet>,
+    /// A listener of ours speaks TLS.
+    pub tls: bool,
 }
 
 impl Trust {
+    /// The scheme that visitors come with, where nobody says: https, if that is spoken here or in front.
+    pub fn usual_scheme(&self) -> Scheme {
+        if self.tls || !self.proxies.is_empty() { Scheme::Https } else { Scheme::Http }
+    }
+
     pub fn of(&self, peer: IpAddr) -> bool {
         self.proxies.iter().any(|net| net.contains(peer))
     }

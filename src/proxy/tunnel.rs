@@ -4,6 +4,8 @@
 //! 101 first (its issue 946), and reads from neither side while it writes to one.
 
 use super::conn::Conn;
+use super::front::farewell;
+use super::pace::too_slow;
 use super::passed;
 use super::site::Handover;
 use super::synthetic::{Own, wants_json};
@@ -60,6 +62,7 @@ impl Tunnels {
             Ok(session) => answer(&mut client, handover, session, early, upstream.settings.passed.idle).await,
             Err(fell) => refuse(&mut client, handover, &asked, &fell).await,
         };
+        farewell(&mut client).await;
         note(upstream, handover, &asked, &went);
     }
 
@@ -95,6 +98,15 @@ impl Tunnels {
     }
 }
 
+const WEBSOCKET: &str = "websocket";
+
+/// Whether the origin has switched to the protocol that was asked for (RFC 6455, 4.1).
+fn agrees(session: &HttpSession) -> bool {
+    session
+        .get_header(header::UPGRADE)
+        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()))
+}
+
 const TOO_LATE: Fell = Fell { failure: Failure::Timeout, what: "it did not answer in time" };
 
 /// Sends the handshake, and waits for the final answer.
@@ -107,6 +119,10 @@ async fn ask(
 ) -> Result<HttpSession, Fell> {
     let conversation = async {
         passed::address(head, handover, upstream, Some(server))?;
+        // This protocol and no other: what else the client would switch to (h2c, say) is spoken past every check of ours.
+        head.remove_header("http2-settings");
+        head.insert_header(header::CONNECTION, "upgrade")?;
+        head.insert_header(header::UPGRADE, WEBSOCKET)?;
         session.write_request_header(Box::new(head.clone())).await?;
         loop {
             session.read_response().await?;
@@ -117,6 +133,9 @@ async fn ask(
         }
     };
     match timeout(upstream.settings.passed.first_byte, conversation).await {
+        Ok(Ok(())) if session.was_upgraded() && !agrees(&session) => {
+            Err(Fell { failure: Failure::Malformed, what: "it switched to a protocol that was not asked for" })
+        }
         Ok(Ok(())) => {
             upstream.balance.succeeded(server);
             Ok(session)
@@ -136,16 +155,17 @@ async fn answer(
 ) -> Went {
     let Some(mut head) = session.resp_header().cloned() else { return Went::broken(StatusCode::BAD_GATEWAY) };
     let (status, upgraded) = (head.status, session.was_upgraded());
+    let min_rate = handover.site.limits.send_min_rate;
     let chunked = !upgraded && !head.headers.contains_key(header::CONTENT_LENGTH) && !session.is_body_done();
     let told = passed::dress(&mut head, handover).is_ok();
-    if !told || tell(client, &wire(status, head.headers.clone(), upgraded, chunked)).await.is_err() {
+    if !told || tell(client, &wire(status, head.headers.clone(), upgraded, chunked), min_rate).await.is_err() {
         return Went::broken(status);
     }
     let traffic = Traffic::default();
     let ended = if upgraded {
-        traffic.or_silence(idle, carry(client, session, early, &traffic)).await
+        traffic.or_silence(idle, carry(client, session, early, &traffic, min_rate)).await
     } else {
-        traffic.or_silence(idle, relay(client, &mut session, chunked, &traffic)).await
+        traffic.or_silence(idle, relay(client, &mut session, chunked, &traffic, min_rate)).await
     };
     let failure = (!upgraded && ended.is_err()).then_some(Failure::Truncated);
     Went { status, sent: traffic.down.load(Ordering::Relaxed), failure }
@@ -153,11 +173,10 @@ async fn answer(
 
 /// The origin's fields, without those of its connection; of this one, the protocol's or how an ordinary body ends.
 fn wire(status: StatusCode, mut fields: HeaderMap, upgraded: bool, chunked: bool) -> Vec<u8> {
-    let protocol = fields.get(header::UPGRADE).cloned().unwrap_or(HeaderValue::from_static("websocket"));
     forwarding::strip_hop_by_hop(&mut fields);
     if upgraded {
         fields.remove(header::CONTENT_LENGTH);
-        fields.insert(header::UPGRADE, protocol);
+        fields.insert(header::UPGRADE, HeaderValue::from_static(WEBSOCKET));
     } else if chunked {
         fields.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
@@ -173,30 +192,50 @@ fn wire(status: StatusCode, mut fields: HeaderMap, upgraded: bool, chunked: bool
     head
 }
 
-async fn tell(client: &mut Conn, bytes: &[u8]) -> io::Result<()> {
-    client.write_all(bytes).await?;
-    client.flush().await
+/// Writes what is not the other protocol's, and gives up on a client that takes too long for it.
+async fn tell(client: &mut Conn, bytes: &[u8], min_rate: usize) -> io::Result<()> {
+    let writing = async {
+        client.write_all(bytes).await?;
+        client.flush().await
+    };
+    let patience = GRACE + Duration::from_secs((bytes.len() / min_rate.max(1)) as u64);
+    timeout(patience, writing).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
+/// So long a client may take for any write, beside what it earns by `limits.send_min_rate`.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// The body of an ordinary answer.
-async fn relay(client: &mut Conn, session: &mut HttpSession, chunked: bool, traffic: &Traffic) -> io::Result<()> {
+async fn relay(
+    client: &mut Conn,
+    session: &mut HttpSession,
+    chunked: bool,
+    traffic: &Traffic,
+    min_rate: usize,
+) -> io::Result<()> {
     while let Some(chunk) = session.read_body_bytes().await.map_err(io::Error::other)? {
         if chunk.is_empty() {
             continue;
         }
         if chunked {
             let framed = [format!("{:x}\r\n", chunk.len()).as_bytes(), &chunk, b"\r\n"].concat();
-            tell(client, &framed).await?;
+            tell(client, &framed, min_rate).await?;
         } else {
-            tell(client, &chunk).await?;
+            tell(client, &chunk, min_rate).await?;
         }
         traffic.moved(&traffic.down, chunk.len());
     }
-    if chunked { tell(client, b"0\r\n\r\n").await } else { Ok(()) }
+    if chunked { tell(client, b"0\r\n\r\n", min_rate).await } else { Ok(()) }
 }
 
 /// Carries bytes both ways until one side ends: then neither has anything more to say in that protocol.
-async fn carry(client: &mut Conn, mut session: HttpSession, early: &[u8], traffic: &Traffic) -> io::Result<()> {
+async fn carry(
+    client: &mut Conn,
+    mut session: HttpSession,
+    early: &[u8],
+    traffic: &Traffic,
+    min_rate: usize,
+) -> io::Result<()> {
     // What came behind the 101 in one read; nothing is waited for.
     let first = {
         let mut reading = pin!(session.read_body_bytes());
@@ -205,7 +244,7 @@ async fn carry(client: &mut Conn, mut session: HttpSession, early: &[u8], traffi
     let mut origin = session.into_inner();
     if let Poll::Ready(first) = first {
         let Some(first) = first.map_err(io::Error::other)? else { return Ok(()) };
-        tell(client, &first).await?;
+        tell(client, &first, min_rate).await?;
         traffic.moved(&traffic.down, first.len());
     }
     if !early.is_empty() {
@@ -296,7 +335,7 @@ async fn refuse(client: &mut Conn, handover: &Handover, asked: &RequestHeader, f
     head.extend_from_slice(b"connection: close\r\n\r\n");
     head.extend_from_slice(&body);
     // He may be gone; there is nobody else to tell.
-    let _ = tell(client, &head).await;
+    let _ = tell(client, &head, handover.site.limits.send_min_rate).await;
     Went { status: own.status, sent: body.len() as u64, failure: Some(fell.failure) }
 }
 

@@ -17,9 +17,20 @@ use std::time::SystemTime;
 pub struct Certificates {
     files: Vec<Files>,
     table: ArcSwap<Table>,
-    /// As the files were when they were last looked at.
-    seen: Mutex<Vec<[Option<Stamp>; 2]>>,
+    looks: Mutex<Looks>,
 }
+
+/// How the files were.
+#[derive(Debug)]
+struct Looks {
+    /// When they were last judged for good.
+    seen: Vec<Stamps>,
+    /// When it was told that their time has not come.
+    waiting: Vec<Stamps>,
+}
+
+/// Of a certificate and its key; `None`: it is not there.
+type Stamps = [Option<Stamp>; 2];
 
 #[derive(Debug)]
 struct Table {
@@ -42,7 +53,8 @@ impl Certificates {
     /// The first that cannot be used.
     pub fn read(settings: &Settings, now: Timestamp) -> Result<Arc<Self>, Unusable> {
         let files = settings.certificates.clone();
-        let seen = files.iter().map(stamps).collect();
+        let seen: Vec<Stamps> = files.iter().map(stamps).collect();
+        let waiting = vec![[None, None]; files.len()];
         let mut all = Vec::new();
         for files in &files {
             let certificate = Certificate::read(files)?;
@@ -52,13 +64,18 @@ impl Certificates {
             }
             all.push(Arc::new(certificate));
         }
-        Ok(Arc::new(Certificates { files, table: ArcSwap::from_pointee(Table::of(all)), seen: Mutex::new(seen) }))
+        Ok(Arc::new(Certificates {
+            files,
+            table: ArcSwap::from_pointee(Table::of(all)),
+            looks: Mutex::new(Looks { seen, waiting }),
+        }))
     }
 
     /// Reads anew what has changed since the last look. Connections that are open are not touched; a certificate that cannot
     /// be used, or is not valid at present, leaves the old one where it is.
     pub fn refresh(&self, now: Timestamp) {
-        let mut seen = self.seen.lock();
+        let mut looks = self.looks.lock();
+        let Looks { seen, waiting } = &mut *looks;
         let before = self.table.load();
         let mut all = before.all.clone();
         let mut changed = false;
@@ -67,7 +84,6 @@ impl Certificates {
             if stamps == seen[at] {
                 continue;
             }
-            seen[at] = stamps;
             let cert = files.cert.display();
             match Certificate::read(files) {
                 Ok(new) if new.validity(now) == Validity::Now => {
@@ -75,12 +91,23 @@ impl Certificates {
                     all[at] = Arc::new(new);
                     changed = true;
                 }
+                // It is looked at again: its time will come.
+                Ok(new) if new.validity(now) == Validity::NotYet => {
+                    if waiting[at] != stamps {
+                        tracing::error!(
+                            "the certificate `{cert}` is not valid yet: the one before stays in use until it is"
+                        );
+                        waiting[at] = stamps;
+                    }
+                    continue;
+                }
                 Ok(new) => {
                     let what = told(new.validity(now));
                     tracing::error!("the certificate `{cert}` {what}: the one before stays in use");
                 }
                 Err(error) => tracing::error!("{error}: the certificate before stays in use"),
             }
+            seen[at] = stamps;
         }
         if changed {
             self.table.store(Arc::new(Table::of(all)));
@@ -96,7 +123,7 @@ fn told(validity: Validity) -> &'static str {
     }
 }
 
-fn stamps(files: &Files) -> [Option<Stamp>; 2] {
+fn stamps(files: &Files) -> Stamps {
     [&files.cert, &files.key].map(|path| {
         let stamp = |meta: Metadata| Stamp { modified: meta.modified().ok(), length: meta.len() };
         std::fs::metadata(path).ok().map(stamp)

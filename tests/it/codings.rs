@@ -54,7 +54,7 @@ async fn one_stored_page_serves_every_accept_encoding() {
     for (accepted, coding) in [(BROWSER, "zstd"), ("br, gzip;q=0.5", "br"), ("gzip", "gzip"), ("*", "zstd")] {
         let coded = in_coding(&edge, "/p", accepted, coding).await;
         coded.status(200).cache_status("hit").header("Vary", "accept-encoding").header("Content-Type", "text/html");
-        coded.header("ETag", &format!("\"v1-{coding}\""));
+        coded.header("ETag", &format!("\"v1~{coding}\""));
         assert_eq!(decoded(coding, &coded.body), page());
         assert!(coded.body.len() < page().len() / 4, "{} bytes in {coding}", coded.body.len());
         let head = edge.head("/p").header("Accept-Encoding", accepted).await;
@@ -97,15 +97,15 @@ async fn a_client_is_told_that_it_has_the_page_in_its_coding() {
     let (_origin, edge) = with_page().await;
     in_coding(&edge, "/p", BROWSER, "zstd").await;
     let asked = |accepted: &str, tag: &str| asking(&edge, "/p", accepted).header("If-None-Match", tag);
-    asked(BROWSER, "\"v1-zstd\"").await.status(304).header("ETag", "\"v1-zstd\"").is("");
+    asked(BROWSER, "\"v1~zstd\"").await.status(304).header("ETag", "\"v1~zstd\"").is("");
     // Whether it is made yet or not.
-    asked(BROWSER, "\"v1-br\"").await.status(304).header("ETag", "\"v1-br\"");
-    asked(BROWSER, "W/\"v1-zstd\"").await.status(304);
+    asked(BROWSER, "\"v1~br\"").await.status(304).header("ETag", "\"v1~br\"");
+    asked(BROWSER, "W/\"v1~zstd\"").await.status(304);
     asked(BROWSER, "\"v1\"").await.status(304).header("ETag", "\"v1\"");
-    asked(BROWSER, "\"v0-zstd\"").await.status(200).header("Content-Encoding", "zstd");
+    asked(BROWSER, "\"v0~zstd\"").await.status(200).header("Content-Encoding", "zstd");
     // What it does not take it cannot have meant.
-    asked("gzip;q=0", "\"v1-zstd\"").await.status(200).is(&page());
-    edge.get("/p").header("If-None-Match", "\"v1-zstd\"").await.status(200).is(&page());
+    asked("gzip;q=0", "\"v1~zstd\"").await.status(200).is(&page());
+    edge.get("/p").header("If-None-Match", "\"v1~zstd\"").await.status(200).is(&page());
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn parts_are_parts_of_the_body_as_it_is() {
     in_coding(&edge, "/p", BROWSER, "zstd").await;
     let part = asking(&edge, "/p", BROWSER).header("Range", "bytes=0-2").await;
     part.status(206).is("<p>").no_header("Content-Encoding").header("ETag", "\"v1\"");
-    let whole = asking(&edge, "/p", BROWSER).header("Range", "bytes=0-2").header("If-Range", "\"v1-zstd\"").await;
+    let whole = asking(&edge, "/p", BROWSER).header("Range", "bytes=0-2").header("If-Range", "\"v1~zstd\"").await;
     whole.status(200).is(&page());
 }
 
@@ -141,6 +141,38 @@ async fn what_does_not_gain_or_may_not_change_stays_as_it_is() {
     html("/noise", &noise);
     edge.stored("/noise").await;
     asking(&edge, "/noise", "gzip").await.is(&noise);
+}
+
+#[tokio::test]
+async fn what_its_owner_does_not_let_change_stays_on_isr_routes_too() {
+    let origin = Origin::start().await;
+    let html = origin.page("/isr", &page()).header("Content-Type", "text/html");
+    drop(html.cache_control("public").header("Cache-Control", "no-transform"));
+    let edge = Edge::with_config(&origin, &format!("{PLAIN}routes: [{{ match: /isr, revalidate: 60s }}]\n")).await;
+    edge.stored("/isr").await;
+    for _ in 0..5 {
+        let answer = asking(&edge, "/isr", BROWSER).await;
+        answer.is(&page()).no_header("Content-Encoding").cache_status("hit");
+    }
+    assert_eq!(edge.metric("larder_coded_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn the_origin_is_asked_by_its_own_tags() {
+    let origin = Origin::start().await;
+    origin.dynamic("/me", |seen| {
+        let tag = seen.field("if-match").or(seen.field("if-none-match")).unwrap_or_default();
+        Reply::ok(tag).cache_control("private")
+    });
+    let edge = Edge::start(&origin).await;
+    for (name, sent, told) in [
+        ("If-Match", "\"v1~zstd\"", "\"v1\""),
+        ("If-Match", "W/\"v1~br\", \"v2\"", "\"v1\", \"v2\""),
+        ("If-None-Match", "W/\"v1~gzip\"", "\"v1\""),
+        ("If-None-Match", "W/\"v1-gzip\"", "W/\"v1-gzip\""),
+    ] {
+        edge.ask("PUT", "/me").header(name, sent).body("x").await.is(told);
+    }
 }
 
 #[tokio::test]
@@ -211,7 +243,7 @@ async fn passed_answers_are_coded_on_their_way() {
         let mine = asking(&edge, "/me", accepted).cookie("session=1").await;
         mine.status(200)
             .header("Content-Encoding", coding)
-            .header("ETag", "W/\"mine\"")
+            .header("ETag", &format!("W/\"mine~{coding}\""))
             .header("Vary", "accept-encoding");
         mine.no_header("Content-Length");
         assert_eq!(decoded(coding, &mine.body), page());

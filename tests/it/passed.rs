@@ -172,6 +172,21 @@ async fn a_websocket_carries_much_both_ways_at_once() {
 }
 
 #[tokio::test]
+async fn nothing_but_a_websocket_is_switched_to() {
+    let origin = Origin::start().await;
+    let smuggler = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    origin.answers("/socket", Reply::raw(smuggler));
+    let edge = Edge::start(&origin).await;
+    let mut client = edge.raw().await;
+    let head = "GET /socket HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+                Upgrade: h2c, websocket\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n";
+    client.send(head).await.response().await.status(502);
+    let seen = origin.last("/socket");
+    assert_eq!(seen.field("upgrade").as_deref(), Some("websocket"));
+    assert_eq!((seen.field("connection").as_deref(), seen.field("http2-settings")), (Some("upgrade"), None));
+}
+
+#[tokio::test]
 async fn a_websocket_that_nobody_uses_is_closed_after_its_time() {
     let origin = Origin::start().await;
     origin.answers("/socket", Reply::upgrade().status(101));

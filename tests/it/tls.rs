@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const FRESH: &str = "s-maxage=60";
 
@@ -34,6 +35,11 @@ impl Secure {
     /// Where plain requests go to reach it over TLS.
     async fn door(&self) -> SocketAddr {
         self.authority.door_to(self.edge.listen, "site.test").await
+    }
+
+    /// `None`: the client refuses it.
+    async fn shown_to_whoever(&self, name: &str) -> Option<CertificateDer<'static>> {
+        self.authority.handshake(self.edge.listen, name, ALL_VERSIONS).await.ok().map(|stream| shown(&stream))
     }
 
     async fn shown_to(&self, name: &str) -> CertificateDer<'static> {
@@ -237,6 +243,65 @@ async fn who_came_by_https_to_the_proxy_in_front_is_not_sent_away() {
     edge.get("/p").header("X-Forwarded-Proto", "https").await.status(200).is("x");
     let away = edge.get("/p").header("X-Forwarded-Proto", "http").await;
     away.status(308).header("Location", &format!("https://{HOST}/p"));
+}
+
+#[tokio::test]
+async fn who_names_no_host_is_not_sent_to_the_origins() {
+    let origin = Origin::start().await;
+    let yaml = "server: { listeners: [{ address: '{listen}', redirect_to_https: true }] }\n\
+                origin: {origin}\nadmin:\n  listen: {admin}\n";
+    let edge = Edge::with_config(&origin, yaml).await;
+    for head in ["GET / HTTP/1.0\r\n\r\n".to_owned(), format!("OPTIONS * HTTP/1.1\r\nHost: {HOST}\r\n\r\n")] {
+        edge.raw().await.send(head).await.response().await.status(400).no_header("Location");
+    }
+    assert_eq!(origin.total(), 0);
+}
+
+#[tokio::test]
+async fn a_certificate_whose_time_comes_is_shown_then() {
+    let origin = Origin::start().await;
+    let secure = Secure::new(&origin, "").await;
+    let soon = secure.authority.issue_in(&["site.test"], std::time::Duration::from_secs(3));
+    replace(&secure.files[0], &soon);
+    until("it is told", async || secure.edge.larder.stderr().contains("is not valid yet")).await;
+    let wanted = certificate(&secure.files[0]);
+    until("it is shown", async || secure.shown_to_whoever("site.test").await == Some(wanted.clone())).await;
+}
+
+#[tokio::test]
+async fn pages_that_are_generated_before_anybody_asks_are_those_of_visitors_over_tls() {
+    let origin = Origin::start().await;
+    origin.page("/made", "ahead").cache_control(FRESH);
+    let authority = Arc::new(Authority::new());
+    let files = [authority.issue(&["site.test"]).files()];
+    let routes =
+        "hosts: [[site.test]]\nroutes:\n  - { match: /made, revalidate: 60s, prerender: { paths: [/made] } }\n";
+    let edge = Edge::with_config(&origin, &[&config(&files, ""), routes].concat()).await;
+    origin.asked("/made", 1).await;
+    let door = authority.door_to(edge.listen, "site.test").await;
+    until("it is a hit", async || Request::new(door, "GET", "/made").await.is_hit()).await;
+    assert_eq!(origin.count("/made"), 1);
+    assert_eq!(origin.last("/made").field("x-forwarded-proto").as_deref(), Some("https"));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_over_tls_is_missed_at_once() {
+    let origin = Origin::start().await;
+    let events =
+        origin.page("/events", "").header("Content-Type", "text/event-stream").cache_control("no-cache").tapped();
+    let secure = Secure::new(&origin, "").await;
+    let mut stream = secure.authority.handshake(secure.edge.listen, "site.test", ALL_VERSIONS).await.unwrap();
+    let head = format!("GET /events HTTP/1.1\r\nHost: {HOST}\r\nCookie: a=1\r\nAccept: text/event-stream\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    events.send("data: 1\n\n");
+    let mut byte = [0];
+    stream.read_exact(&mut byte).await.unwrap();
+    stream.shutdown().await.unwrap();
+    drop(stream);
+    // Its request has ended, although the origin says nothing more.
+    let left = "larder_origin_requests_total{kind=\"pass\",outcome=\"client-gone\"}";
+    secure.edge.metric_reaches(left, 1.0).await;
+    drop(events);
 }
 
 #[tokio::test]

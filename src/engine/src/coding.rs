@@ -13,6 +13,7 @@ use semantics::coding::{Accepted, Coding};
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Weak};
+use tokio::sync::Semaphore;
 
 /// So many orders wait at most; further ones are made when somebody asks again.
 const ORDERS: usize = 1024;
@@ -23,9 +24,20 @@ const LEAST_GAIN: usize = 5;
 
 type Order = (Weak<StoredResponse>, Coding);
 
-/// Orders on their way to the thread that carries them out.
-#[derive(Default)]
-pub(crate) struct Coder(Mutex<Option<SyncSender<Order>>>);
+/// So many are coded at once for one visitor each; the threads are those that wait for the disk, too.
+const AT_ONCE: usize = 2;
+
+/// Orders on their way to the thread that carries them out, and places for what is coded at once.
+pub(crate) struct Coder {
+    orders: Mutex<Option<SyncSender<Order>>>,
+    at_once: Arc<Semaphore>,
+}
+
+impl Default for Coder {
+    fn default() -> Self {
+        Coder { orders: Mutex::default(), at_once: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
 
 impl Engine {
     /// The coding for this visitor of a stored response, where it is made; where not, it is ordered.
@@ -44,13 +56,16 @@ impl Engine {
         order.iter().copied().find(|other| accepted.takes(*other) && response.coded.get(*other).is_some())
     }
 
-    /// The same for a visitor who does not take the body as it is: made at once, for him alone.
+    /// The same for a visitor who does not take the body as it is: made at once, for him alone. `None`: too many are being made
+    /// already, and he gets it as it is (RFC 9110, 12.5.3).
     pub async fn coded_at_once(&self, response: &Arc<StoredResponse>, coding: Coding) -> Option<InCoding> {
         let body = response.body.held()?.clone();
+        let place = self.coder.at_once.clone().try_acquire_owned().ok()?;
         let cheaply = move || {
             let mut stream = Stream::new(coding)?;
             let mut made = stream.piece(&body)?;
             made.extend(stream.end()?);
+            drop(place);
             io::Result::Ok(made)
         };
         let made = tokio::task::spawn_blocking(cheaply).await.ok()?.ok()?;
@@ -58,7 +73,7 @@ impl Engine {
     }
 
     fn order(&self, response: &Arc<StoredResponse>, coding: Coding) {
-        let mut orders = self.coder.0.lock();
+        let mut orders = self.coder.orders.lock();
         if orders.is_none() {
             *orders = self.start_coder();
         }

@@ -51,7 +51,7 @@ impl<'s> Chosen<'s> {
         {
             return Chosen::Coded(coded);
         }
-        let at_once = accepted.best(codings).filter(|_| accepted.refuses_identity());
+        let at_once = accepted.best(codings).filter(|_| accepted.refuses_identity() && request.method == Method::Get);
         match at_once.filter(|_| response.coded.is_codable(&response.head, &response.body)) {
             Some(coding) => Chosen::AtOnce(coding),
             None => Chosen::AsItIs,

@@ -8,8 +8,9 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use semantics::coding::{self, Accepted};
 
 /// Fields that tell of the bytes as they came (RFC 9530, 2; RFC 1864; RFC 9110, 14.3).
-const OF_THE_BYTES: [HeaderName; 3] = [
+const OF_THE_BYTES: [HeaderName; 4] = [
     HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
     HeaderName::from_static("content-md5"),
     HeaderName::from_static("digest"),
 ];
@@ -21,12 +22,8 @@ pub(super) fn begin(
     handover: &Handover,
 ) -> pingora::Result<Option<Stream>> {
     let order = &handover.route.policy.compress;
-    let length = response.headers.get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.trim().parse().ok());
-    if order.is_empty() || !coding::are_codable(response.status, &response.headers, length) {
+    if order.is_empty() || !coding::is_codable(response.status, &response.headers, length(response)) {
         return Ok(None);
-    }
-    if !coding::varies_by_coding(response.headers.get_all(header::VARY).iter().map(HeaderValue::as_bytes)) {
-        response.append_header(header::VARY, "accept-encoding")?;
     }
     let accepted = Accepted::of(request.headers.get_all(header::ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes));
     let Some(coding) = accepted.best(order).filter(|_| request.method != Method::HEAD) else { return Ok(None) };
@@ -36,12 +33,38 @@ pub(super) fn begin(
         response.remove_header(name);
     }
     response.insert_header(header::CONTENT_ENCODING, coding.as_str())?;
-    // Made anew each time, and not always of the same bytes: no more than weak.
+    // Made anew each time, and not always of the same bytes: no more than weak, and told apart from what the origin made weak.
     let strong = response.headers.get(header::ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/"));
-    if let Some(weak) = strong.map(|etag| [b"W/", etag.as_bytes()].concat()) {
+    if let Some(weak) = strong.map(|etag| [b"W/", &coding::etag_in(etag.as_bytes(), coding)[..]].concat()) {
         response.insert_header(header::ETAG, weak.as_slice())?;
     }
     Ok(Some(stream))
+}
+
+/// Says that another client may get it in another coding (RFC 9110, 12.5.5); after all else that is done to its fields.
+pub(super) fn vary(response: &mut ResponseHeader, handover: &Handover) -> pingora::Result<()> {
+    let coded = response.headers.contains_key(header::CONTENT_ENCODING);
+    let codable = || coding::is_codable(response.status, &response.headers, length(response));
+    let varies = coding::varies_by_coding(response.headers.get_all(header::VARY).iter().map(HeaderValue::as_bytes));
+    if !varies && !handover.route.policy.compress.is_empty() && (coded || codable()) {
+        response.append_header(header::VARY, "accept-encoding")?;
+    }
+    Ok(())
+}
+
+fn length(response: &ResponseHeader) -> Option<u64> {
+    response.headers.get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.trim().parse().ok())
+}
+
+/// What the client took from us, as the origin gave it to us.
+pub(super) fn translate(request: &mut RequestHeader) -> pingora::Result<()> {
+    for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+        let lines: Vec<&[u8]> = request.headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+        if let Some(given) = coding::etags_as_given(&lines.join(&b", "[..])) {
+            request.insert_header(name, given.as_slice())?;
+        }
+    }
+    Ok(())
 }
 
 /// One piece of the body, and its end.

@@ -130,20 +130,14 @@ pub const SMALLEST: u64 = 512;
 
 /// Whether a response gains by a coding and may have one: a whole page of a kind that compresses, which is in no coding yet
 /// and whose owner does not forbid it (RFC 9111, 5.2.2.6). `length`: of the body, where it is known.
-pub fn is_codable<'a>(status: StatusCode, field: impl Fn(&str) -> Option<&'a [u8]>, length: Option<u64>) -> bool {
+pub fn is_codable(status: StatusCode, fields: &HeaderMap, length: Option<u64>) -> bool {
+    let may_change = |value: &HeaderValue| !contains_ignore_case(value.as_bytes(), b"no-transform");
     status == StatusCode::OK
         && length.is_none_or(|length| length >= SMALLEST)
-        && field("content-type").is_some_and(is_compressible)
-        && field("content-encoding").is_none()
-        && field("content-range").is_none()
-        && !field("cache-control").is_some_and(|value| contains_ignore_case(value, b"no-transform"))
-}
-
-/// The same of fields as a map.
-pub fn are_codable(status: StatusCode, fields: &HeaderMap, length: Option<u64>) -> bool {
-    let transforms = |value: &HeaderValue| !contains_ignore_case(value.as_bytes(), b"no-transform");
-    fields.get_all(header::CACHE_CONTROL).iter().all(transforms)
-        && is_codable(status, |name| fields.get(name).map(HeaderValue::as_bytes), length)
+        && fields.get(header::CONTENT_TYPE).is_some_and(|kind| is_compressible(kind.as_bytes()))
+        && !fields.contains_key(header::CONTENT_ENCODING)
+        && !fields.contains_key(header::CONTENT_RANGE)
+        && fields.get_all(header::CACHE_CONTROL).iter().all(may_change)
 }
 
 /// Media types whose bytes compress: text, and what is text in disguise. Images, films and archives are compressed already.
@@ -152,7 +146,8 @@ fn is_compressible(content_type: &[u8]) -> bool {
     let begins = |prefix: &[u8]| kind.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix));
     let ends =
         |suffix: &[u8]| kind.len() > suffix.len() && kind[kind.len() - suffix.len()..].eq_ignore_ascii_case(suffix);
-    begins(b"text/")
+    // Events come in small pieces and for hours: a coder for each of them would cost more memory than it saves bytes.
+    (begins(b"text/") && !kind.eq_ignore_ascii_case(b"text/event-stream"))
         || ends(b"+json")
         || ends(b"+xml")
         || COMPRESSIBLE.iter().any(|other| kind.eq_ignore_ascii_case(other.as_bytes()))
@@ -179,7 +174,22 @@ const COMPRESSIBLE: [&str; 15] = [
 /// The entity tag of a response in a coding: another representation has another tag (RFC 9110, 8.8.3.3).
 pub fn etag_in(etag: &[u8], coding: Coding) -> Vec<u8> {
     let end = etag.len().saturating_sub(usize::from(etag.ends_with(b"\"")));
-    [&etag[..end], b"-", coding.as_str().as_bytes(), &etag[end..]].concat()
+    [&etag[..end], b"~", coding.as_str().as_bytes(), &etag[end..]].concat()
+}
+
+/// What a client sends in If-Match or If-None-Match, in the origin's own words: the tag of a coding is that of the body as it
+/// is, which is strong. `None`: there is none of a coding among them.
+pub fn etags_as_given(value: &[u8]) -> Option<Vec<u8>> {
+    let given = |tag: &[u8]| -> Option<Vec<u8>> {
+        let opaque = tag.strip_prefix(b"W/").unwrap_or(tag);
+        let ends = |coding: &Coding| opaque.strip_suffix(format!("~{}\"", coding.as_str()).as_bytes());
+        Coding::ALL.iter().find_map(ends).map(|begin| [begin, b"\""].concat())
+    };
+    let tags: Vec<&[u8]> = commas(value).map(<[u8]>::trim_ascii).collect();
+    tags.iter().any(|tag| given(tag).is_some()).then(|| {
+        let all: Vec<Vec<u8>> = tags.iter().map(|tag| given(tag).unwrap_or_else(|| tag.to_vec())).collect();
+        all.join(&b", "[..])
+    })
 }
 
 /// Whether a Vary field speaks of Accept-Encoding already.

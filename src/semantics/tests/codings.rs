@@ -4,7 +4,7 @@ mod support;
 
 use http::StatusCode;
 use proptest::prelude::*;
-use semantics::coding::{Accepted, Coding, SMALLEST, are_codable, etag_in, varies_by_coding};
+use semantics::coding::{Accepted, Coding, SMALLEST, etag_in, etags_as_given, is_codable, varies_by_coding};
 use support::{Fields, fields};
 
 const ORDER: [Coding; 3] = [Coding::Zstd, Coding::Brotli, Coding::Gzip];
@@ -100,6 +100,7 @@ fn pages_of_kinds_that_compress_are_coded_unless_somebody_forbids_it() {
         ("JSON", 200, &[("content-type", "application/json")], None, true),
         ("a kind of JSON", 200, &[("content-type", "application/ld+json")], None, true),
         ("SVG", 200, &[("content-type", "image/svg+xml")], None, true),
+        ("events", 200, &[("content-type", "text/event-stream")], None, false),
         ("a component", 200, &[("content-type", "text/x-component")], None, true),
         ("case", 200, &[("content-type", "Text/HTML")], None, true),
         ("WebAssembly", 200, &[("content-type", "application/wasm")], None, true),
@@ -111,15 +112,33 @@ fn pages_of_kinds_that_compress_are_coded_unless_somebody_forbids_it() {
     ];
     for (label, status, list, length, expected) in rows {
         let status = StatusCode::from_u16(*status).expect("a status");
-        assert_eq!(are_codable(status, &fields(list), *length), *expected, "{label}");
+        assert_eq!(is_codable(status, &fields(list), *length), *expected, "{label}");
     }
 }
 
 #[test]
 fn each_coding_has_a_tag_of_its_own() {
-    for (tag, expected) in [("\"v1\"", "\"v1-br\""), ("W/\"v1\"", "W/\"v1-br\""), ("\"\"", "\"-br\""), ("v1", "v1-br")]
+    for (tag, expected) in [("\"v1\"", "\"v1~br\""), ("W/\"v1\"", "W/\"v1~br\""), ("\"\"", "\"~br\""), ("v1", "v1~br")]
     {
         assert_eq!(etag_in(tag.as_bytes(), Coding::Brotli), expected.as_bytes());
+    }
+}
+
+#[test]
+fn the_origin_is_told_its_own_tags() {
+    for (sent, expected) in [
+        ("\"v1~br\"", Some("\"v1\"")),
+        ("W/\"v1~gzip\"", Some("\"v1\"")),
+        ("\"a\", \"b~zstd\", W/\"c\"", Some("\"a\", \"b\", W/\"c\"")),
+        ("\"v1\"", None),
+        ("W/\"v1-gzip\"", None),
+        ("*", None),
+        ("\"~br~br\"", Some("\"~br\"")),
+        ("\"a,b~br\"", Some("\"a,b\"")),
+        ("", None),
+    ] {
+        let given = etags_as_given(sent.as_bytes()).map(|tags| String::from_utf8(tags).unwrap());
+        assert_eq!(given.as_deref(), expected, "{sent}");
     }
 }
 

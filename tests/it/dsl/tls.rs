@@ -8,6 +8,7 @@ use rustls::{ClientConfig, ProtocolVersion, RootCertStore, ServerConfig, Support
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
@@ -48,12 +49,24 @@ impl Authority {
 
     /// Valid from the first day of one year to that of another.
     pub fn issue_for(&self, names: &[&str], from: i32, until: i32) -> Issued {
+        self.issued(names, |params| {
+            (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+        })
+    }
+
+    fn issued(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Issued {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
-        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
         Issued { cert, key: key.serialize_pem() }
+    }
+
+    /// Valid after that time.
+    #[allow(clippy::disallowed_methods, reason = "certificates go by the time of day")]
+    pub fn issue_in(&self, names: &[&str], span: Duration) -> Issued {
+        self.issued(names, |params| params.not_before = (SystemTime::now() + span).into())
     }
 
     /// A handshake with whoever listens there, by that name.

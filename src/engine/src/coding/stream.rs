@@ -7,6 +7,8 @@ use std::io::{self, Write};
 const ZSTD: i32 = 3;
 const BROTLI: u32 = 4;
 const GZIP: u32 = 4;
+/// Of what was sent, so much is looked back at (a power of two): each stream holds that in memory.
+const WINDOW: u32 = 17;
 
 /// The coder of one body.
 pub struct Stream(Coder);
@@ -22,8 +24,12 @@ impl Stream {
     /// The coder's own: there is no memory for it.
     pub fn new(coding: Coding) -> io::Result<Self> {
         Ok(Stream(match coding {
-            Coding::Zstd => Coder::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD)?),
-            Coding::Brotli => Coder::Brotli(Box::new(brotli::CompressorWriter::new(Vec::new(), 4096, BROTLI, 20))),
+            Coding::Zstd => {
+                let mut coder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD)?;
+                coder.window_log(WINDOW)?;
+                Coder::Zstd(coder)
+            }
+            Coding::Brotli => Coder::Brotli(Box::new(brotli::CompressorWriter::new(Vec::new(), 4096, BROTLI, WINDOW))),
             Coding::Gzip => Coder::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP))),
         }))
     }

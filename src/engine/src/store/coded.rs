@@ -47,7 +47,8 @@ impl Coded {
 
     /// Whether this response is ever coded.
     pub fn is_codable(&self, head: &Head, body: &Body) -> bool {
-        let codable = || coding::is_codable(head.status(), |name| head.field(name), Some(body.len()));
+        // By the origin's own fields: what clients see may leave out that it forbids this.
+        let codable = || coding::is_codable(head.status(), &head.origin_fields(), Some(body.len()));
         body.held().is_some() && *self.codable.get_or_init(codable)
     }
 

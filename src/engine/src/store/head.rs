@@ -136,7 +136,7 @@ impl HeadBuilder<'_> {
         let vary = self.fields.get_all(VARY).into_iter().map(HeaderValue::as_bytes);
         self.audience != Audience::Owner
             && !self.policy.compress.is_empty()
-            && coding::are_codable(self.status, self.fields, self.length)
+            && coding::is_codable(self.status, self.fields, self.length)
             && !coding::varies_by_coding(vary)
     }
 }
@@ -212,7 +212,7 @@ impl Head {
                 "content-length" => line(&mut wire, name, length.to_string().as_bytes()),
                 "etag" => line(&mut wire, name, &coding::etag_in(value, coding)),
                 // It tells of other bytes (RFC 9530, 2; RFC 1864).
-                "content-digest" | "content-md5" | "digest" | "accept-ranges" => {}
+                "content-digest" | "repr-digest" | "content-md5" | "digest" | "accept-ranges" => {}
                 _ => line(&mut wire, name, value),
             }
         }
