@@ -34,6 +34,7 @@ async function nginx(origin) {
   const port = await freePort();
   const config = file('nginx.conf', `daemon off;
 worker_processes 1;
+${process.getuid() === 0 ? "user root;" : ""}
 pid ${scratch}/nginx.pid;
 error_log ${scratch}/nginx.log error;
 events {}
