@@ -56,6 +56,16 @@ impl Engine {
         order.iter().copied().find(|other| accepted.takes(*other) && response.coded.get(*other).is_some())
     }
 
+    /// A page that is asked for in some coding is so in its next version, too.
+    pub(crate) fn code_again(&self, before: &StoredResponse, after: &Arc<StoredResponse>) {
+        let wanted = Coding::ALL.into_iter().filter(|coding| before.coded.get(*coding).is_some());
+        for coding in wanted.filter(|coding| after.coded.get(*coding).is_none()) {
+            if after.coded.is_codable(&after.head, &after.body) && after.coded.is_first_order(coding) {
+                self.order(after, coding);
+            }
+        }
+    }
+
     /// The same for a visitor who does not take the body as it is: made at once, for him alone. `None`: too many are being made
     /// already, and he gets it as it is (RFC 9110, 12.5.3).
     pub async fn coded_at_once(&self, response: &Arc<StoredResponse>, coding: Coding) -> Option<InCoding> {

@@ -233,6 +233,9 @@ impl Job {
         self.claimed = false;
         self.engine.store.put(hash, Slot::Response(stored.clone()), now);
         self.engine.learn_twins(&self.route, &self.request, stored);
+        if let Some(before) = &self.stored {
+            self.engine.code_again(before, stored);
+        }
         if self.lead.was_written() {
             // Also what was written to between that look and this one.
             stored.written.note(stored.fetched_at, now, back_off(&stored.windows));
