@@ -160,8 +160,13 @@ impl Engine {
     /// stored: what was recalled, and its variants, wherever they are.
     pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, groups: &[String]) {
         self.at_home(visit, |visit| self.note_written(visit));
+        let mut due: Vec<Invalidation> = Vec::new();
         for group in groups {
-            self.invalidate_group(visit.request.host, group);
+            due.extend(self.due_now(visit.request.host, group).filter(|one| !due.contains(one)));
+        }
+        // All at once: whoever wrote waits for the disk once.
+        if !due.is_empty() {
+            self.invalidate_or_log(&due);
         }
     }
 
@@ -191,8 +196,8 @@ impl Engine {
         }
     }
 
-    /// Puts off what comes within the back-off of the last one, and drops what is put off already.
-    fn invalidate_group(self: &Arc<Self>, host: &str, group: &str) {
+    /// The invalidation of a group; one that comes within the back-off of the last one is put off, or dropped if one is already.
+    fn due_now(self: &Arc<Self>, host: &str, group: &str) -> Option<Invalidation> {
         let now = self.clock.now();
         let one =
             Invalidation { target: Target::Tag(group.to_owned()), host: Some(host.to_owned()), mode: Mode::Validate };
@@ -202,13 +207,13 @@ impl Engine {
             if self.put_off.lock().insert((host.to_owned(), group.to_owned())) {
                 tokio::spawn(later(self.clone(), one, due.since(now)));
             }
-            return;
+            return None;
         }
-        self.invalidate_or_log(&one);
+        Some(one)
     }
 
-    fn invalidate_or_log(self: &Arc<Self>, one: &Invalidation) {
-        if let Err(error) = self.invalidate(std::slice::from_ref(one)) {
+    fn invalidate_or_log(self: &Arc<Self>, all: &[Invalidation]) {
+        if let Err(error) = self.invalidate(all) {
             tracing::warn!(%error, "a Cache-Group-Invalidation is lost");
         }
     }
@@ -219,7 +224,7 @@ async fn later(engine: Arc<Engine>, one: Invalidation, pause: Duration) {
     if let (Some(host), Target::Tag(group)) = (&one.host, &one.target) {
         engine.put_off.lock().remove(&(host.clone(), group.clone()));
     }
-    engine.invalidate_or_log(&one);
+    engine.invalidate_or_log(std::slice::from_ref(&one));
 }
 
 /// Removes what was invalidated hard, so that the records of it can be forgotten.

@@ -45,7 +45,7 @@ pub struct NotKept(pub String);
 
 impl std::fmt::Display for NotKept {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the invalidation could not be kept: {}", self.0)
+        write!(f, "it could not be kept: {}", self.0)
     }
 }
 

@@ -85,7 +85,7 @@ impl Disk {
     }
 
     /// What is known of a key without a look at the disk.
-    fn pending_at(&self, hash: KeyHash, key: &[u8]) -> At<Option<Slot>> {
+    pub(super) fn pending_at(&self, hash: KeyHash, key: &[u8]) -> At<Option<Slot>> {
         match self.queue.pending(hash) {
             Some(Pending::Slot(slot)) => At::Once(Some(slot).filter(|slot| slot.key() == key)),
             Some(Pending::Gone) => At::Once(None),

@@ -4,9 +4,8 @@
 mod tests;
 
 use super::Disk;
-use super::find::not_from_the_future;
+use super::find::{At, not_from_the_future};
 use super::format::{self, BLOCK, Bad};
-use super::queue::Pending;
 use crate::store::{KeyHash, Slot, StoredResponse};
 use semantics::Timestamp;
 use std::sync::Arc;
@@ -62,13 +61,10 @@ pub fn unpack(bytes: &[u8], now: Timestamp) -> Result<StoredResponse, Bad> {
 }
 
 impl Disk {
-    /// What is stored at a key, however long that takes. For threads that may wait.
+    /// What is stored at a key, its body left in its file. For threads that may wait.
     pub(in crate::store) fn find_patiently(&self, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
-        match self.queue.pending(hash) {
-            Some(Pending::Slot(slot)) => return Some(slot).filter(|slot| slot.key() == key),
-            Some(Pending::Gone) => return None,
-            None if self.health.is_off() => return None,
-            None => {}
+        if let At::Once(pending) = self.pending_at(hash, key) {
+            return pending;
         }
         self.head_at(self.place(hash, key, variant)?).filter(|slot| slot.key() == key)
     }

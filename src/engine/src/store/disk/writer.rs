@@ -43,6 +43,8 @@ struct Beside {
 
 /// A body that was to get another head was evicted meanwhile: that says nothing of the disk.
 const BODY_GONE: &str = "body-gone";
+/// There is another body by now: another process stored a newer page, which stays.
+const OVERTAKEN: &str = "overtaken";
 
 /// What could not be done, and why.
 type NotWritten = (&'static str, io::Error);
@@ -109,6 +111,9 @@ impl Writer {
         match job.work {
             Work::Keep(slot) => {
                 if let Err((operation, error)) = self.write(disk, job.place, job.number, &slot) {
+                    if operation == OVERTAKEN {
+                        return disk.queue.done(std::iter::once((job.place.hash, job.number)));
+                    }
                     if operation == BODY_GONE {
                         disk.health.count(operation, &error);
                         // What was evicted must not come back with an older head than was seen since, if the power goes.
@@ -177,8 +182,10 @@ impl Writer {
             Err(error) => {
                 let _ = disk.files.remove(&name);
                 let filed = matches!(slot, Slot::Response(response) if response.body.held().is_none());
-                if filed && error.kind() == io::ErrorKind::NotFound {
-                    return Err((BODY_GONE, error));
+                match error.kind() {
+                    io::ErrorKind::NotFound if filed => return Err((BODY_GONE, error)),
+                    io::ErrorKind::ResourceBusy if filed => return Err((OVERTAKEN, error)),
+                    _ => {}
                 }
                 // Somebody may have removed them.
                 self.made.clear();

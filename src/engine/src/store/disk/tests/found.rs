@@ -4,7 +4,7 @@ use super::faulty::{EIO, Faulty, Kind};
 use super::pages::{Key, Stored, bytes, compare, page, validated, version_of};
 use super::rng::Rng;
 use super::through::{Call, Through};
-use super::{HELD, Life, PLENTY, list, runtime, stored_files};
+use super::{Files, HELD, Life, PLENTY, list, runtime, stored_files};
 use crate::store::Slot;
 use crate::store::disk::names::{Place, dir_of, dir_path};
 use parking_lot::Mutex;
@@ -177,6 +177,32 @@ fn new_heads_for_bodies_that_were_evicted_do_not_turn_the_store_off() {
     }
     // What worked between them does not count: nothing failed.
     assert_eq!((life.errors("write"), life.errors("body-gone"), life.disk.is_up()), (0, 6, true));
+}
+
+#[test]
+fn a_new_head_for_a_body_that_another_process_has_replaced_leaves_that_page_alone() {
+    let files = Faulty::new();
+    let mut life = begin(&files);
+    let key = &pages(1)[0];
+    let stored = sized(key, 1, LARGE);
+    life.put(stored.slot.clone());
+    assert!(life.settle());
+    // What the other one wrote there, with a body of its own.
+    let theirs = Faulty::new();
+    let mut other = begin(&theirs);
+    for number in 2..5 {
+        other.put(sized(key, number, LARGE + 1).slot);
+        assert!(other.settle());
+    }
+    let path = place(key).path();
+    let newer = theirs.read_at_once(&path, usize::MAX).unwrap();
+    let new = validated(&life, key, 11, &stored, &mut Rng(1)).unwrap();
+    files.remove(&path).unwrap();
+    files.create(&path).unwrap().write_at(&newer, 0).unwrap();
+    life.put(new.slot);
+    assert!(life.settle());
+    assert!(files.read_at_once(&path, usize::MAX).unwrap() == newer, "the newer page is gone");
+    assert_eq!((life.errors("body-gone"), life.errors("write")), (0, 0));
 }
 
 #[test]

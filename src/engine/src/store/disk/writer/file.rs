@@ -49,7 +49,7 @@ fn copy_body(disk: &Disk, file: &dyn File, to: u64, place: Place, filed: &Filed)
     let old = disk.files.open(&place.path())?;
     let preamble = preamble_of(&*old)?.filter(|p| p.id == filed.id && p.body == filed.length);
     let Some(preamble) = preamble else {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the body is not there any more"));
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another body is there by now"));
     };
     let length = filed.length + filed.length.div_ceil(BLOCK as u64) * SUM as u64;
     file.copy_from(&*old, preamble.body_from(), to, length)
