@@ -3,8 +3,10 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 #[derive(Debug)]
@@ -24,10 +26,20 @@ pub(super) struct Tls {
 /// take.
 const HELD_BACK: usize = 16 * 1024;
 
+/// So long a client may take to hear that it is the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 impl Conn {
     pub(super) fn secure(mut stream: TlsStream<TcpStream>) -> Self {
         stream.get_mut().1.set_buffer_limit(Some(HELD_BACK));
         Conn::Tls(Box::new(Tls { stream, ahead: Vec::new() }))
+    }
+
+    /// Over TLS the end is told (RFC 8446, 6.1), to whoever listens; else nobody can tell it from an answer that was cut off.
+    pub(super) async fn farewell(&mut self) {
+        if self.is_secure() {
+            let _ = timeout(FAREWELL, self.shutdown()).await;
+        }
     }
 
     /// Ready when the client has gone. What it sends stays where it is, or is kept: then nobody can tell, until a write fails.

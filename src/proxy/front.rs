@@ -68,7 +68,7 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: Conn, peer: SocketAddr, t
         let next = exchange(site, &mut stream, &buffer[..end], (peer, redirect), &mut scratch).await;
         match next {
             Next::KeepAlive => buffer.advance(end),
-            Next::Close(Unread::Nothing) => return farewell(&mut stream).await,
+            Next::Close(Unread::Nothing) => return stream.farewell().await,
             Next::Close(Unread::Body) => return linger(&mut stream).await,
             Next::Refuse(refusal) => return refuse(site, &mut stream, peer.ip(), &buffer[..end], refusal).await,
             Next::Tunnel(handover, asked) => {
@@ -279,13 +279,6 @@ async fn refuse(site: &Site, stream: &mut Conn, peer: IpAddr, head: &[u8], refus
         });
     }
     linger(stream).await;
-}
-
-/// Over TLS the end is told (RFC 8446, 6.1), to whoever listens; else nobody can tell it from an answer that was cut off.
-pub(super) async fn farewell(stream: &mut Conn) {
-    if stream.is_secure() {
-        let _ = timeout(std::time::Duration::from_secs(1), stream.shutdown()).await;
-    }
 }
 
 /// Closes so that the answer arrives: what the client still sends is read for a moment, else a reset could overtake it.

@@ -4,7 +4,6 @@
 //! 101 first (its issue 946), and reads from neither side while it writes to one.
 
 use super::conn::Conn;
-use super::front::farewell;
 use super::pace::too_slow;
 use super::passed;
 use super::site::Handover;
@@ -62,7 +61,7 @@ impl Tunnels {
             Ok(session) => answer(&mut client, handover, session, early, upstream.settings.passed.idle).await,
             Err(fell) => refuse(&mut client, handover, &asked, &fell).await,
         };
-        farewell(&mut client).await;
+        client.farewell().await;
         note(upstream, handover, &asked, &went);
     }
 
