@@ -98,9 +98,23 @@ fn must_understand_overrides_no_store_for_known_statuses() {
         200,
         &[
             ("known", &[(CC, "no-store, must-understand, max-age=60")], Ok(&[])),
+            ("in any order and case", &[(CC, "Must-Understand, max-age=60, NO-STORE")], Ok(&[])),
+            ("on two lines", &[(CC, "no-store, max-age=60"), (CC, "must-understand")], Ok(&[])),
+            ("an argument says nothing", &[(CC, "no-store, must-understand=\"x\", max-age=60")], Ok(&[])),
+            ("without no-store", &[(CC, "must-understand, max-age=60")], Ok(&[])),
             ("private stands", &[(CC, "private, must-understand, max-age=60")], Err(NotStorable::Private)),
+            ("alone it is no lifetime", &[(CC, "no-store, must-understand")], Err(NotStorable::NoLifetime)),
+            ("another word", &[(CC, "no-store, must-understands, max-age=60")], Err(NotStorable::NoStore)),
+            ("in a targeted field", &[("cdn-cache-control", "no-store, must-understand, max-age=60")], Ok(&[])),
+            (
+                "not where a targeted field governs",
+                &[("cdn-cache-control", "no-store"), (CC, "must-understand, max-age=60")],
+                Err(NotStorable::NoStore),
+            ),
         ],
     );
+    check(&header_driven(), 404, &[("a known error", &[(CC, "no-store, must-understand, max-age=60")], Ok(&[]))]);
+    check(&header_driven(), 203, &[("another success", &[(CC, "no-store, must-understand, max-age=60")], Ok(&[]))]);
     check(&header_driven(), 299, &[("unknown", &[(CC, "must-understand, max-age=60")], Err(NotStorable::Status))]);
 }
 
