@@ -4,6 +4,7 @@
 //! The writer is stepped by hand, so that a seed brings everything back. `LARDER_CRASHES` says how many crash states, and
 //! how many flipped bits, are looked at.
 
+mod changed;
 mod corruption;
 mod crash;
 mod faults;

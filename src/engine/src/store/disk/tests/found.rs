@@ -4,35 +4,34 @@ use super::faulty::{EIO, Faulty, Kind};
 use super::pages::{Key, Stored, bytes, compare, page, validated, version_of};
 use super::rng::Rng;
 use super::through::{Call, Through};
-use super::{Files, HELD, Life, PLENTY, list, runtime, stored_files};
+use super::{HELD, Life, PLENTY, list, runtime, stored_files};
 use crate::store::Slot;
 use crate::store::disk::names::{Place, dir_of, dir_path};
 use parking_lot::Mutex;
-use semantics::coding::Coding;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-const LARGE: usize = HELD + 100_000;
+pub(super) const LARGE: usize = HELD + 100_000;
 
-fn begin(files: &Faulty) -> Life {
+pub(super) fn begin(files: &Faulty) -> Life {
     Life::begin(Arc::new(files.clone()), PLENTY)
 }
 
-fn sized(key: &Key, number: u64, length: usize) -> Stored {
+pub(super) fn sized(key: &Key, number: u64, length: usize) -> Stored {
     let chance = &mut Rng(number);
     version_of(key, number, bytes(length, chance), chance)
 }
 
-fn small(key: &Key, number: u64) -> Slot {
+pub(super) fn small(key: &Key, number: u64) -> Slot {
     sized(key, number, 100).slot
 }
 
-fn place(key: &Key) -> Place {
+pub(super) fn place(key: &Key) -> Place {
     Place { dir: dir_of(super::SEED, &key.bytes, key.variant).unwrap(), hash: key.hash() }
 }
 
-fn pages(count: u64) -> Vec<Key> {
+pub(super) fn pages(count: u64) -> Vec<Key> {
     (0..count).map(|n| page("one", &format!("/{n}"), 1)).collect()
 }
 
@@ -177,32 +176,6 @@ fn new_heads_for_bodies_that_were_evicted_do_not_turn_the_store_off() {
     }
     // What worked between them does not count: nothing failed.
     assert_eq!((life.errors("write"), life.errors("body-gone"), life.disk.is_up()), (0, 6, true));
-}
-
-#[test]
-fn a_new_head_for_a_body_that_another_process_has_replaced_leaves_that_page_alone() {
-    let files = Faulty::new();
-    let mut life = begin(&files);
-    let key = &pages(1)[0];
-    let stored = sized(key, 1, LARGE);
-    life.put(stored.slot.clone());
-    assert!(life.settle());
-    // What the other one wrote there, with a body of its own.
-    let theirs = Faulty::new();
-    let mut other = begin(&theirs);
-    for number in 2..5 {
-        other.put(sized(key, number, LARGE + 1).slot);
-        assert!(other.settle());
-    }
-    let path = place(key).path();
-    let newer = theirs.read_at_once(&path, usize::MAX).unwrap();
-    let new = validated(&life, key, 11, &stored, &mut Rng(1)).unwrap();
-    files.remove(&path).unwrap();
-    files.create(&path).unwrap().write_at(&newer, 0).unwrap();
-    life.put(new.slot);
-    assert!(life.settle());
-    assert!(files.read_at_once(&path, usize::MAX).unwrap() == newer, "the newer page is gone");
-    assert_eq!((life.errors("body-gone"), life.errors("write")), (0, 0));
 }
 
 #[test]
@@ -389,18 +362,4 @@ fn a_delivery_that_has_begun_goes_on_while_the_disk_fails_now_and_then() {
         body
     });
     assert_eq!(body, stored.body);
-}
-
-#[test]
-fn a_page_that_is_coded_while_it_waits_to_be_written_takes_no_more_than_it_gave() {
-    let files = Faulty::new();
-    let mut life = begin(&files);
-    for (number, key) in (1..).zip(pages(3)) {
-        let slot = small(&key, number);
-        life.put(slot.clone());
-        let Slot::Response(response) = &slot else { panic!("a response") };
-        response.coded.put(&response.head, Coding::Brotli, Some("coded".repeat(1000).into()));
-    }
-    assert!(life.settle());
-    assert!(life.disk.has_room() && life.disk.usage().waiting == 0, "the queue is empty");
 }
