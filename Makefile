@@ -24,16 +24,13 @@ demo: setup
 	cargo build --release --bin larder
 	$(RELEASE) demo --port $(PORT)
 
-# Formatting, lints, every fast test, real Next.js and Nuxt apps, and the public HTTP cache test suite. About 17 minutes on two cores, once built.
+# Formatting, lints, every fast test, a real Next.js app, a real WebSocket client, and the public HTTP cache test suite. About 7
+# minutes on two cores, once built.
 test: setup-test check
 	cargo test --workspace
 	cargo build --bin larder
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/nextjs.test.mjs
-	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/on-demand.test.mjs
-	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/idle.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/draft-init.test.mjs
-	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/deployments.test.mjs
-	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nuxt/nuxt.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/websocket/websocket.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/conformance/conformance.test.mjs
 
@@ -41,15 +38,20 @@ check: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# Seeds, properties, kills and fuzzed bytes; then floods, faults, memory and more kills on the release binary.
-test-long: setup-long
+# More of the real apps; seeds, properties, kills and fuzzed bytes; then floods, faults, memory and more kills on the release
+# binary.
+test-long: setup-long setup-test
+	cargo build --bin larder
+	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/on-demand.test.mjs
+	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/idle.test.mjs
+	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/deployments.test.mjs
+	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nuxt/nuxt.test.mjs
 	LARDER_SEEDS=10000 cargo test --workspace --test simulation
 	PROPTEST_CASES=20000 cargo test --workspace --test cache_control --test targeted --test injective_keys --test never_fresher
 	LARDER_MUTATIONS=20000 cargo test --workspace --bin larder mutated
 	cargo test --workspace --test long
 	LARDER_CRASHES=10000 cargo test -p engine --lib disk::tests
 	LARDER_INTERLEAVINGS=1000000 cargo test --release -p engine --test interleavings -- --nocapture
-	cargo build --bin larder
 	tests/openapi/run.py
 	cargo build --release --bin larder
 	benches/compare/herd.py --only larder
