@@ -37,7 +37,7 @@ pub use system::System;
 pub use versions::Version;
 
 use super::memory::Memory;
-use super::{Filed, KeyHash, KeyHasher, Slot, StoredResponse};
+use super::{Filed, KeyHash, KeyHasher, NoAnswer, Slot, StoredResponse};
 use crate::clock::Clock;
 use health::Health;
 use index::Index;
@@ -298,7 +298,7 @@ impl Disk {
     /// Whether this very response lies there. For threads that may wait.
     pub(super) fn has(&self, response: &StoredResponse) -> bool {
         let place = self.place(self.hasher.hash(&response.key), &response.key, !response.variant.is_empty());
-        match place.and_then(|place| self.head_at(place)) {
+        match place.and_then(|place| self.head_at(place).unwrap_or_default()) {
             Some(Slot::Response(there)) => {
                 there.fetched_at == response.fetched_at && there.body.digest() == response.body.digest()
             }
@@ -319,8 +319,11 @@ impl Disk {
     }
 
     /// Reads what was listed, if it is still there. For threads that may wait.
-    pub(super) fn read_listed(&self, one: Listed) -> Option<Slot> {
-        if self.health.is_off() { None } else { self.head_at(one.0) }
+    ///
+    /// # Errors
+    /// It could not be read, and may be good.
+    pub(super) fn read_listed(&self, one: Listed) -> Result<Option<Slot>, NoAnswer> {
+        if self.health.is_off() { Err(NoAnswer) } else { self.head_at(one.0) }
     }
 
     pub fn usage(&self) -> DiskUsage {

@@ -126,7 +126,7 @@ impl Store {
         let held = self.memory.peek(hash, key);
         let Some(disk) = self.disk.as_ref().filter(|_| held.is_none()) else { return Ok(held) };
         let key = key.to_owned();
-        disk.chore(move |disk| disk.find_patiently(hash, &key, variant)).await.ok_or(NoAnswer)
+        disk.chore(move |disk| disk.find_patiently(hash, &key, variant)).await.unwrap_or(Err(NoAnswer))
     }
 
     /// Whether many more can be put, and all of them get to the disk.
@@ -242,19 +242,19 @@ impl Store {
             met.retain(|(hash, ..)| Some(*hash) <= last);
             next = Some(Place { shard: place.shard, after: last });
         }
-        let most = below.len();
         let read = disk.chore(move |disk| {
-            let read = below.into_iter().filter_map(|one| match disk.read_listed(one)? {
-                Slot::Response(response) => Some((one.hash(), response, Tier::Disk)),
-                Slot::Varies(_) => None,
-            });
-            let mut found = Vec::with_capacity(most);
-            found.extend(read);
-            found
+            let (mut found, mut whole) = (Vec::with_capacity(below.len()), true);
+            for one in below {
+                match disk.read_listed(one) {
+                    Ok(Some(Slot::Response(response))) => found.push((one.hash(), response, Tier::Disk)),
+                    Ok(Some(Slot::Varies(_)) | None) => {}
+                    Err(NoAnswer) => whole = false,
+                }
+            }
+            (found, whole)
         });
-        let read = read.await;
-        let whole = read.is_some();
-        met.extend(read.unwrap_or_default());
+        let (read, whole) = read.await.unwrap_or_default();
+        met.extend(read);
         met.sort_unstable_by_key(|(hash, ..)| *hash);
         Piece { met, next, whole }
     }
@@ -318,7 +318,7 @@ impl Store {
     /// Removes older versions that were invalidated hard. Says whether it saw them all.
     pub async fn sweep_versions(&self) -> bool {
         let Some(disk) = &self.disk else { return true };
-        disk.long_chore(|disk| disk.sweep_versions()).await.is_some()
+        disk.long_chore(|disk| disk.sweep_versions()).await.unwrap_or(false)
     }
 
     /// Waits until the disk is as memory says. `false`: it is not, or not everything there is known.

@@ -8,7 +8,7 @@ use super::index::Indexed;
 use super::names::{Place, dir_of};
 use super::patience::DEADLINE;
 use super::queue::{Pending, Work};
-use crate::store::{Body, KeyHash, Slot};
+use crate::store::{Body, KeyHash, NoAnswer, Slot};
 use semantics::Timestamp;
 use std::io;
 use std::path::Path;
@@ -57,7 +57,7 @@ impl Disk {
                 return At::Once(pending);
             }
             let At::Once(looked) = self.at_once(place) else { return At::Length };
-            found = self.judge(looked, place, Use::Yes, |slot| slot.key() == key);
+            found = self.judge(looked, place, Use::Yes, |slot| slot.key() == key).unwrap_or_default();
             if found.is_none() || self.queue.changes(hash) == changes {
                 break;
             }
@@ -76,7 +76,7 @@ impl Disk {
                 return pending;
             }
             let looked = self.read(DEADLINE, move |disk| disk.look(place)).await?;
-            found = Some(self.judge(looked, place, Use::Yes, |slot| slot.key() == key)?);
+            found = Some(self.judge(looked, place, Use::Yes, |slot| slot.key() == key).unwrap_or_default()?);
             if self.queue.changes(hash) == changes {
                 break;
             }
@@ -99,7 +99,10 @@ impl Disk {
     }
 
     /// What is at a place, whatever its key, its body left in its file. Not a use. For threads that may wait.
-    pub(super) fn head_at(&self, place: Place) -> Option<Slot> {
+    ///
+    /// # Errors
+    /// It could not be read, and may be good.
+    pub(super) fn head_at(&self, place: Place) -> Result<Option<Slot>, NoAnswer> {
         let looked = self.read_file(&place.path(), 0).unwrap_or_else(Looked::Failed);
         self.judge(looked, place, Use::No, |slot| self.place_of(slot) == Some(place))
     }
@@ -166,7 +169,13 @@ impl Disk {
     }
 
     /// What a look came to, for whoever asked; counts what went wrong.
-    fn judge(&self, looked: Looked, place: Place, asked: Use, suits: impl Fn(&Slot) -> bool) -> Option<Slot> {
+    fn judge(
+        &self,
+        looked: Looked,
+        place: Place,
+        asked: Use,
+        suits: impl Fn(&Slot) -> bool,
+    ) -> Result<Option<Slot>, NoAnswer> {
         match looked {
             Looked::Found { slot, length } if suits(&slot) => {
                 self.health.worked();
@@ -176,7 +185,7 @@ impl Disk {
                     // Another process stored it, or it was not come to yet.
                     self.index.put_new(&one);
                 }
-                Some(not_from_the_future(slot, now))
+                return Ok(Some(not_from_the_future(slot, now)));
             }
             Looked::Found { .. } => self.is_bad(place, Bad::Swapped),
             Looked::Bad(bad) => self.is_bad(place, bad),
@@ -185,26 +194,22 @@ impl Disk {
                     // By the writer, who may have just stored it.
                     let _ = self.queue.push(place, Work::Discard);
                 }
-                None
             }
-            Looked::Failed(error) if is_not_regular(&error) => {
-                self.health.count("not-a-file", &error);
-                None
-            }
+            Looked::Failed(error) if is_not_regular(&error) => self.health.count("not-a-file", &error),
             Looked::Failed(error) => {
                 self.health.failed("read", &error);
-                None
+                return Err(NoAnswer);
             }
         }
+        Ok(None)
     }
 
-    pub(super) fn is_bad(&self, place: Place, bad: Bad) -> Option<Slot> {
+    pub(super) fn is_bad(&self, place: Place, bad: Bad) {
         self.health.count(bad.as_str(), &"a file of the store is not what it should be; nothing is served from it");
         // A later version's file may be wanted again by that version.
         if bad != Bad::Newer {
             let _ = self.queue.push(place, Work::Discard);
         }
-        None
     }
 
     /// Removes a file that is not what it should be, if that is still so.
@@ -227,10 +232,15 @@ impl Disk {
     }
 
     /// What is in a file, if it belongs to this place; its body too, where that is no larger than `held`.
-    pub(super) fn read_version(&self, path: &Path, place: Place, held: u64) -> Option<Slot> {
-        match self.read_file(path, held).ok()? {
-            Looked::Found { slot, .. } if self.place_of(&slot) == Some(place) => Some(slot),
-            _ => None,
+    ///
+    /// # Errors
+    /// It could not be read, and may be good.
+    pub(super) fn read_version(&self, path: &Path, place: Place, held: u64) -> io::Result<Option<Slot>> {
+        match self.read_file(path, held) {
+            Ok(Looked::Found { slot, .. }) if self.place_of(&slot) == Some(place) => Ok(Some(slot)),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_not_regular(&error) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

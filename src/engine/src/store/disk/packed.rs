@@ -6,7 +6,7 @@ mod tests;
 use super::Disk;
 use super::find::{At, not_from_the_future};
 use super::format::{self, BLOCK, Bad};
-use crate::store::{KeyHash, Slot, StoredResponse};
+use crate::store::{KeyHash, NoAnswer, Slot, StoredResponse};
 use semantics::Timestamp;
 use std::sync::Arc;
 
@@ -62,11 +62,22 @@ pub fn unpack(bytes: &[u8], now: Timestamp) -> Result<StoredResponse, Bad> {
 
 impl Disk {
     /// What is stored at a key, its body left in its file. For threads that may wait.
-    pub(in crate::store) fn find_patiently(&self, hash: KeyHash, key: &[u8], variant: bool) -> Option<Slot> {
-        if let At::Once(pending) = self.pending_at(hash, key) {
-            return pending;
+    ///
+    /// # Errors
+    /// Nobody can say.
+    pub(in crate::store) fn find_patiently(
+        &self,
+        hash: KeyHash,
+        key: &[u8],
+        variant: bool,
+    ) -> Result<Option<Slot>, NoAnswer> {
+        match self.pending_at(hash, key) {
+            At::Once(None) if self.health.is_off() => return Err(NoAnswer),
+            At::Once(pending) => return Ok(pending),
+            At::Length => {}
         }
-        self.head_at(self.place(hash, key, variant)?).filter(|slot| slot.key() == key)
+        let Some(place) = self.place(hash, key, variant) else { return Ok(None) };
+        Ok(self.head_at(place)?.filter(|slot| slot.key() == key))
     }
 
     /// Whether there is room for many more pages that are to be written.

@@ -113,7 +113,7 @@ impl Disk {
         let mut recent: Vec<Indexed> = (0..SHARDS).flat_map(|shard| self.index.shard(shard)).filter(wanted).collect();
         recent.sort_unstable_by_key(|one| Reverse(one.used));
         recent.truncate(most);
-        let read = |one: Indexed| match self.head_at(one.place)? {
+        let read = |one: Indexed| match self.head_at(one.place).ok()?? {
             Slot::Response(response) => Some(response),
             Slot::Varies(_) => None,
         };

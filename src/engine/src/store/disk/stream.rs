@@ -101,7 +101,7 @@ impl BodyReader {
         let blocks = AT_A_TIME.min((self.end - 1) / BLOCK as u64 - first + 1);
         let read = self.read(first, blocks).await;
         match &read {
-            Err(error) if is_damage(error) => drop(self.disk.is_bad(self.place, Bad::Damaged)),
+            Err(error) if is_damage(error) => self.disk.is_bad(self.place, Bad::Damaged),
             // It was counted when nobody waited any longer.
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
             Err(error) => self.disk.health.failed("read", error),

@@ -18,6 +18,7 @@ mod pages;
 mod rng;
 mod scenario;
 mod through;
+mod unread;
 
 use super::files::Files;
 use super::writer::Writer;

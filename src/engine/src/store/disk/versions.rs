@@ -40,7 +40,7 @@ impl Disk {
         if history <= 1 && !self.index.has_beside(place.hash) {
             return;
         }
-        let Some(old) = self.head_at(place) else { return };
+        let Ok(Some(old)) = self.head_at(place) else { return };
         if !self.may_stay(&old) {
             // Invalidated hard: then what came before it is not asked for either.
             return self.forget_versions(place.hash);
@@ -103,14 +103,21 @@ impl Disk {
         stats.map(|stat| stat.occupied.max(stat.length.next_multiple_of(4096))).sum()
     }
 
-    /// The ids of a page's older versions, the oldest first.
+    /// The ids of a page's older versions, as far as they can be had, the oldest first.
     fn version_ids(&self, hash: KeyHash) -> Vec<u64> {
+        self.listed_versions(hash).unwrap_or_default()
+    }
+
+    fn listed_versions(&self, hash: KeyHash) -> io::Result<Vec<u64>> {
         let mut ids = Vec::new();
-        let _ = self.files.list(&dir(hash), &mut |name| {
+        let listed = self.files.list(&dir(hash), &mut |name| {
             ids.extend(number(name, 16).and_then(|id| u64::try_from(id).ok()));
         });
         ids.sort_unstable();
-        ids
+        match listed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(ids),
+        }
     }
 
     pub(super) fn forget_versions(&self, hash: KeyHash) {
@@ -154,45 +161,62 @@ impl Disk {
     }
 
     fn is_pinned(&self, place: Place) -> bool {
-        let preamble = self.files.open(&place.path()).and_then(|file| preamble_of(&*file));
-        matches!(preamble, Ok(Some(preamble)) if preamble.pinned)
+        match self.files.open(&place.path()).and_then(|file| preamble_of(&*file)) {
+            Ok(preamble) => preamble.is_some_and(|preamble| preamble.pinned),
+            // What cannot be read may be.
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
     }
 
     /// The older versions of a response's page, the newest first, their bodies left in their files. For threads that may wait.
     pub fn versions(&self, response: &StoredResponse) -> Vec<Version> {
         let Some(place) = self.place_of_response(response) else { return Vec::new() };
-        let read = |id| self.read_one(place, id, 0).map(|response| Version { id, response });
+        let read = |id| Some(Version { id, response: self.read_one(place, id, 0).ok()?? });
         self.version_ids(place.hash).into_iter().rev().filter_map(read).collect()
     }
 
     /// One of them, all of it in memory. For threads that may wait.
     pub fn version(&self, response: &StoredResponse, id: u64) -> Option<Arc<StoredResponse>> {
-        self.read_one(self.place_of_response(response)?, id, self.settings.max_object)
+        self.read_one(self.place_of_response(response)?, id, self.settings.max_object).ok()?
     }
 
-    /// Removes versions that were invalidated hard; before that is forgotten. For threads that may wait.
-    pub fn sweep_versions(&self) {
+    /// Removes versions that were invalidated hard; before that is forgotten. Says whether it saw them all. For threads that
+    /// may wait.
+    pub fn sweep_versions(&self) -> bool {
+        let mut whole = true;
         // What is being replaced may become a version yet.
         self.settle(super::LEAVING);
         for place in self.index.all_with_beside().into_iter().filter_map(|hash| self.index.place(hash)) {
-            for id in self.version_ids(place.hash) {
-                let good = self.read_one(place, id, 0).is_some_and(|version| self.may_stay(&Slot::Response(version)));
-                if !good {
-                    let _ = self.files.remove(&path(place.hash, id));
-                }
+            if let Err(error) = self.sweep_versions_of(place) {
+                self.health.failed("read", &error);
+                whole = false;
             }
             self.index.note_beside(place.hash, self.version_bytes(place.hash), self.is_pinned(place));
         }
+        whole
+    }
+
+    /// What could not be read stays: it may be good.
+    fn sweep_versions_of(&self, place: Place) -> io::Result<()> {
+        let mut swept = Ok(());
+        for id in self.listed_versions(place.hash)? {
+            match self.read_one(place, id, 0) {
+                Ok(Some(version)) if self.may_stay(&Slot::Response(version.clone())) => {}
+                Ok(_) => drop(self.files.remove(&path(place.hash, id))),
+                Err(error) => swept = Err(error),
+            }
+        }
+        swept
     }
 
     fn place_of_response(&self, response: &StoredResponse) -> Option<Place> {
         self.place(self.hasher.hash(&response.key), &response.key, !response.variant.is_empty())
     }
 
-    fn read_one(&self, place: Place, id: u64, held: u64) -> Option<Arc<StoredResponse>> {
-        match self.read_version(&path(place.hash, id), place, held)? {
-            Slot::Response(response) => Some(response),
-            Slot::Varies(_) => None,
-        }
+    fn read_one(&self, place: Place, id: u64, held: u64) -> io::Result<Option<Arc<StoredResponse>>> {
+        Ok(match self.read_version(&path(place.hash, id), place, held)? {
+            Some(Slot::Response(response)) => Some(response),
+            Some(Slot::Varies(_)) | None => None,
+        })
     }
 }
