@@ -2,6 +2,7 @@
 //! They go with their page, and count with it.
 
 use super::Disk;
+use super::files::is_not_regular;
 use super::find::preamble_of;
 use super::names::{Place, number};
 use super::queue::Pending;
@@ -164,7 +165,7 @@ impl Disk {
         match self.files.open(&place.path()).and_then(|file| preamble_of(&*file)) {
             Ok(preamble) => preamble.is_some_and(|preamble| preamble.pinned),
             // What cannot be read may be.
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
+            Err(error) => error.kind() != io::ErrorKind::NotFound && !is_not_regular(&error),
         }
     }
 
