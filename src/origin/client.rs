@@ -1,4 +1,4 @@
-//! Larder's own requests over HTTP/1.1: pooled connections, a deadline for every wait, whole answers or failures.
+//! Larder's own requests, over HTTP/1.1 and HTTP/2: pooled connections, a deadline for every wait, whole answers or failures.
 //!
 //! On pingora's `Connector` rather than its subrequests: header hygiene, retry and deadlines are ours then, and nothing
 //! of a visitor's request can leak into a fill (design 2).
@@ -11,15 +11,18 @@ use engine::origin::{Body, BoxFuture, Origin, OriginError, OriginRequest, Origin
 use engine::{Clock, Metrics};
 use http::{HeaderMap, StatusCode};
 use pingora::ErrorType;
-use pingora::connectors::http::v1::Connector;
+use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
-use pingora::protocols::http::v1::client::HttpSession;
+use pingora::protocols::http::client;
 use pingora::upstreams::peer::HttpPeer;
 use semantics::settlement::Failure;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+
+/// One request on a connection.
+type HttpSession = client::HttpSession<()>;
 
 /// One origin with its servers.
 pub struct Upstream {
@@ -168,12 +171,13 @@ impl Client {
         mut session: HttpSession,
     ) -> OriginResponse {
         let (status, mut fields) = session
-            .resp_header()
+            .response_header()
             .map_or((StatusCode::BAD_GATEWAY, HeaderMap::new()), |head| (head.status, head.headers.clone()));
         let chunked = fields.contains_key(http::header::TRANSFER_ENCODING);
         let length = fields.get(http::header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.trim().parse().ok());
-        let bodiless = session.is_body_done();
+        let bodiless = session.response_done();
         let length = if bodiless { Some(0) } else { length.filter(|_| !chunked) };
+        let close_delimited = session.as_http1().is_some() && !bodiless && !chunked && length.is_none();
         forwarding::strip_hop_by_hop(&mut fields);
         let body = HttpBody {
             session: Some(session),
@@ -183,7 +187,6 @@ impl Client {
             server: server.clone(),
             failed: false,
         };
-        let close_delimited = !bodiless && !chunked && length.is_none();
         let server = upstream.balance.id(server);
         OriginResponse { status, fields, length, close_delimited, server, body: Box::new(body) }
     }
@@ -210,6 +213,7 @@ pub fn breakers_open() -> OriginError {
 
 fn peer(address: SocketAddr, server: &ServerSettings, timeouts: &Timeouts) -> HttpPeer {
     let mut peer = server.peer(address);
+    server.negotiate(&mut peer);
     peer.options.connection_timeout = Some(timeouts.connect);
     peer.options.total_connection_timeout = Some(timeouts.connect);
     peer.options.idle_timeout = Some(POOLED_FOR);
@@ -228,9 +232,12 @@ async fn exchange(
 ) -> Result<HttpSession, OriginError> {
     let conversation = async {
         session.write_request_header(head).await?;
+        if session.as_http2().is_some() {
+            session.finish_request_body().await?;
+        }
         loop {
-            session.read_response().await?;
-            match session.get_status() {
+            session.read_response_header().await?;
+            match status(&session) {
                 // Interim answers are for whoever waits for the final one (RFC 9110, 15.2).
                 Some(status) if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS => {}
                 _ => return Ok::<(), Box<pingora::Error>>(()),
@@ -238,17 +245,19 @@ async fn exchange(
         }
     };
     match timeout(timeouts.first_byte, conversation).await {
-        Ok(Ok(())) if session.get_status() == Some(StatusCode::SWITCHING_PROTOCOLS) => {
+        Ok(Ok(())) if status(&session) == Some(StatusCode::SWITCHING_PROTOCOLS) => {
             Err(OriginError { failure: Failure::Malformed, message: "the origin switched protocols unasked".into() })
         }
         Ok(Ok(())) if !is_framed_plainly(&session) => Err(OriginError {
             failure: Failure::Malformed,
             message: "the origin's answer has a Transfer-Encoding other than `chunked`".into(),
         }),
-        Ok(Ok(())) if mixes_line_ends(&session.get_headers_raw_bytes()) => Err(OriginError {
-            failure: Failure::Malformed,
-            message: "the head of the origin's answer has lines that end in CRLF and lines that do not".into(),
-        }),
+        Ok(Ok(())) if session.as_http1().is_some_and(|one| mixes_line_ends(&one.get_headers_raw_bytes())) => {
+            Err(OriginError {
+                failure: Failure::Malformed,
+                message: "the head of the origin's answer has lines that end in CRLF and lines that do not".into(),
+            })
+        }
         Ok(Ok(())) => Ok(session),
         Ok(Err(error)) => Err(reading(&error)),
         Err(_) => Err(OriginError {
@@ -256,6 +265,10 @@ async fn exchange(
             message: "the origin did not answer within `timeouts.first_byte`".into(),
         }),
     }
+}
+
+fn status(session: &HttpSession) -> Option<StatusCode> {
+    session.response_header().map(|head| head.status)
 }
 
 /// Where a head ends is told differently by different parsers, if its lines end differently.
@@ -268,7 +281,7 @@ fn mixes_line_ends(head: &[u8]) -> bool {
 /// Whether an answer's end can be told: no Transfer-Encoding, or exactly `chunked` (RFC 9112, 6.3). Of anything else
 /// pingora would take the end of the connection for the end of the body.
 fn is_framed_plainly(session: &HttpSession) -> bool {
-    let codings = session.resp_header().map(|head| head.headers.get_all(http::header::TRANSFER_ENCODING).iter());
+    let codings = session.response_header().map(|head| head.headers.get_all(http::header::TRANSFER_ENCODING).iter());
     let mut codings = codings.into_iter().flatten();
     match (codings.next(), codings.next()) {
         (None, _) => true,
@@ -280,7 +293,9 @@ fn is_framed_plainly(session: &HttpSession) -> bool {
 fn reading(error: &pingora::Error) -> OriginError {
     let failure = match error.etype() {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
-        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Failure::Truncated,
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error => {
+            Failure::Truncated
+        }
         other if other.as_str() == "PrematureBodyEnd" => Failure::Truncated,
         _ => Failure::Malformed,
     };
@@ -307,10 +322,10 @@ struct HttpBody {
 impl HttpBody {
     async fn next(&mut self, patience: Duration) -> Result<Option<Bytes>, OriginError> {
         let Some(session) = &mut self.session else { return Ok(None) };
-        let error = match timeout(patience, session.read_body_bytes()).await {
+        let error = match timeout(patience, session.read_response_body()).await {
             Ok(Ok(chunk)) => {
                 // At once: who got the last byte may ask for the next page before we are asked for another chunk.
-                if session.is_body_done() {
+                if session.response_done() {
                     self.give_back().await;
                 }
                 return Ok(chunk);

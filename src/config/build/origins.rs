@@ -21,7 +21,7 @@ pub(super) fn origins(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> 
     let mut settings = Vec::new();
     if let Some(url) = &root.origin {
         let spot = file.key("origin");
-        let servers = server(&OriginServer::new(url), &spot, faults).into_iter().collect();
+        let servers = server(&OriginServer::new(url), Origin::default().http2, &spot, faults).into_iter().collect();
         settings.push(of(SHORT, &Origin::default(), servers, &spot, faults));
     }
     let section = file.key("origins");
@@ -33,7 +33,8 @@ pub(super) fn origins(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -> 
         }
         let spot = section.key(name);
         let at = |i| spot.key("servers").item(i).key("url");
-        let servers = origin.servers.iter().enumerate().filter_map(|(i, s)| server(s, &at(i), faults)).collect();
+        let servers =
+            origin.servers.iter().enumerate().filter_map(|(i, s)| server(s, origin.http2, &at(i), faults)).collect();
         settings.push(of(name, origin, servers, &spot, faults));
     }
     settings
@@ -61,9 +62,11 @@ fn of(name: &str, origin: &Origin, servers: Vec<ServerSettings>, spot: &Spot<'_>
     }
 }
 
-fn server(server: &OriginServer, spot: &Spot<'_>, faults: &mut Vec<Fault>) -> Option<ServerSettings> {
+fn server(server: &OriginServer, http2: bool, spot: &Spot<'_>, faults: &mut Vec<Fault>) -> Option<ServerSettings> {
     match of_origin(&server.url) {
-        Ok(OriginUrl { host, port, tls }) => Some(ServerSettings { host, port, tls, weight: server.weight.get() }),
+        Ok(OriginUrl { host, port, tls }) => {
+            Some(ServerSettings { host, port, tls, http2, weight: server.weight.get() })
+        }
         Err(wrong) => {
             faults.push(spot.fault(wrong.message).remedy(wrong.remedy));
             None

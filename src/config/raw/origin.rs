@@ -19,6 +19,9 @@ pub(crate) struct Origin {
     /// The Host field towards the origin: `preserve` (the visitor's), `origin` (the server's own) or a name.
     #[serde(default = "preserve")]
     pub(crate) host: String,
+    /// Lets servers with `https://` choose HTTP/2.
+    #[serde(default = "yes")]
+    pub(crate) http2: bool,
     /// Servers that do not answer this are left out.
     #[serde(default)]
     pub(crate) health_check: NotAvailable,
@@ -34,6 +37,10 @@ pub(crate) struct Origin {
     /// Requests that pass by the cache.
     #[serde(default)]
     pub(crate) passed: Passed,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn preserve() -> String {
@@ -198,6 +205,7 @@ impl Default for Origin {
             servers: Vec::new(),
             balance: OnlyRoundRobin,
             host: preserve(),
+            http2: yes(),
             health_check: NotAvailable,
             timeouts: Timeouts::default(),
             renders: Renders::default(),
