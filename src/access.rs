@@ -10,6 +10,7 @@ mod writer;
 
 use engine::Clock;
 use format::Second;
+use http::Version;
 use parking_lot::{Condvar, Mutex};
 use prometheus_client::metrics::counter::Counter;
 use semantics::{Outcome, Timestamp};
@@ -65,6 +66,15 @@ pub struct Line<'a> {
     pub route: &'a str,
     pub user_agent: &'a [u8],
     pub referer: &'a [u8],
+}
+
+/// As other servers' logs call it.
+pub fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
 }
 
 /// Where requests are noted down. Cheap to clone; when the last clone is gone, the rest is written and the writer ends.

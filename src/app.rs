@@ -180,7 +180,7 @@ fn entrances(
     clock: &Clock,
 ) -> Result<(Vec<Entrance>, Vec<Arc<Certificates>>), CannotRun> {
     let (mut entrances, mut certificates) = (Vec::new(), Vec::new());
-    for config::Listener { address, tls, redirect } in listeners {
+    for config::Listener { address, tls, redirect, h2c } in listeners {
         let acceptor = match tls {
             None => None,
             Some(settings) => {
@@ -190,7 +190,7 @@ fn entrances(
                 Some(tls::server(settings, read).map_err(cannot)?.into())
             }
         };
-        entrances.push(Entrance { socket: listen(*address, "listen")?, tls: acceptor, redirect: *redirect });
+        entrances.push(Entrance { socket: listen(*address, "listen")?, tls: acceptor, redirect: *redirect, h2c: *h2c });
     }
     Ok((entrances, certificates))
 }

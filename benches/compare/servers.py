@@ -98,10 +98,11 @@ def larder_command(*arguments):
     return [str(LARDER), *map(str, arguments)]
 
 
-def larder_yaml(port, addresses, admin, log, memory, extra, disk=""):
+def larder_yaml(port, addresses, admin, log, memory, extra, disk="", tls=None):
+    tls = f", tls: {{ certificates: [{{ cert: {tls[0]}, key: {tls[1]} }}] }}" if tls else ""
     servers = ", ".join(f'{{ url: "http://{address}" }}' for address in addresses)
     values = {"PORT": port, "SERVERS": servers, "ADMIN": admin, "MEMORY": memory, "LOG": log,
-              "DISK": f", disk: {{ {disk} }}" if disk else ""}
+              "TLS": tls, "DISK": f", disk: {{ {disk} }}" if disk else ""}
     return filled("larder.yaml.template", values) + extra + "\n"
 
 
@@ -120,14 +121,14 @@ def larder_logs_to_files():
 
 
 @contextlib.contextmanager
-def larder(origin_address, core=None, extra="", logged=False, memory=256, more_addresses=()):
-    """Larder with one thread, from larder.yaml.template; `extra` is more YAML, `memory` the store's MiB, and its
-    origin has a server at each address."""
+def larder(origin_address, core=None, extra="", logged=False, memory=256, more_addresses=(), tls=None):
+    """Larder with one thread, from larder.yaml.template; `extra` is more YAML, `memory` the store's MiB, its
+    origin has a server at each address, and `tls` is a certificate and its key."""
     port, admin = free_port(), free_port()
     with directory() as path:
         access = path / "access.log" if logged else None
         (path / "larder.yaml").write_text(
-            larder_yaml(port, [origin_address, *more_addresses], admin, access or "off", memory, extra))
+            larder_yaml(port, [origin_address, *more_addresses], admin, access or "off", memory, extra, tls=tls))
         log = path / "log"
         with process(larder_command("serve", "--config", path / "larder.yaml"), log, core) as child:
             wait_until(lambda: fetch(admin, "/readyz")[0] == 200, child, "larder", log)
@@ -136,14 +137,17 @@ def larder(origin_address, core=None, extra="", logged=False, memory=256, more_a
 
 @contextlib.contextmanager
 def nginx(origin_address, core=None, lock="5s", sendfile="off", logged=False, in_memory=True, zone="64m", most="2g",
-          open_files="max=10000 inactive=60s"):
+          open_files="max=10000 inactive=60s", tls=None):
     """nginx with one worker, from nginx.conf.template; 5s is its own default for both lock times. `in_memory`: where its
-    cache files are; `zone` and `most`: the size of what it knows of them, and of all of them."""
+    cache files are; `zone` and `most`: the size of what it knows of them, and of all of them; `tls`: a certificate and its key,
+    with which it speaks HTTP/2, too."""
     port, files = free_port(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     with directory(in_memory) as path:
         access = path / "access.log" if logged else None
         values = {"DIR": path, "PORT": port, "ORIGIN": origin_address, "LOCK": lock, "SENDFILE": sendfile,
                   "ZONE": zone, "MOST": most, "OPEN_FILES": open_files,
+                  "SPEAKS": " ssl http2" if tls else "",
+                  "TLS": f"ssl_certificate {tls[0]}; ssl_certificate_key {tls[1]};" if tls else "",
                   "FILES": files, "CONNECTIONS": min(files - 100, 30000),
                   "LOG": f"{access} {LOGGED_NGINX}" if logged else "off",
                   "USER": pwd.getpwuid(os.geteuid()).pw_name, "GROUP": grp.getgrgid(os.getegid()).gr_name}

@@ -62,6 +62,8 @@ pub struct Listener {
     pub tls: Option<tls::Settings>,
     /// Who comes without TLS is sent to this port.
     pub redirect: Option<u16>,
+    /// HTTP/2 may be spoken without TLS.
+    pub h2c: bool,
 }
 
 /// Where the disk store lies, and how much there may be of it.

@@ -56,7 +56,7 @@ fn address(text: &str) -> SocketAddr {
 
 /// A listener without TLS.
 fn plain(text: &str) -> Listener {
-    Listener { address: address(text), tls: None, redirect: None }
+    Listener { address: address(text), tls: None, redirect: None, h2c: false }
 }
 
 fn seconds(n: u64) -> Duration {

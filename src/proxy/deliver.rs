@@ -1,8 +1,10 @@
 //! The one writer to the client: stored responses, bodies on their way, ranges, 304s, and Larder's own answers.
 
 use super::conn::Conn;
-use super::pace::{Pace, too_slow};
+use super::http2::Outlet;
+use super::pace::Pace;
 use super::synthetic::{Own, wants_json};
+use bytes::Bytes;
 use engine::Failed;
 use engine::flight::{Opened, Watcher};
 use engine::store::Head;
@@ -12,17 +14,21 @@ use semantics::{CacheStatus, Method, Request, Scheme};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
-use tokio::time::{Instant, timeout};
 
 mod stored;
 
 pub(super) use stored::{Chosen, Delivery};
 
+/// Where an answer goes.
+pub(super) enum To<'c> {
+    Connection(&'c mut Conn),
+    Stream(&'c mut Outlet),
+}
+
 /// A client in the middle of one exchange.
 pub(super) struct Client<'c> {
-    pub(super) stream: &'c mut Conn,
+    to: To<'c>,
     pub(super) http11: bool,
     pub(super) keep_alive: bool,
     pace: Pace,
@@ -49,13 +55,17 @@ const NOT_SHARED: [&str; 9] = [
 ];
 
 impl<'c> Client<'c> {
-    pub(super) fn new(stream: &'c mut Conn, http11: bool, keep_alive: bool, min_rate: usize) -> Self {
-        Client { stream, http11, keep_alive, pace: Pace::new(min_rate), around: 0 }
+    pub(super) fn new(to: To<'c>, http11: bool, keep_alive: bool, min_rate: usize) -> Self {
+        Client { to, http11, keep_alive, pace: Pace::new(min_rate), around: 0 }
     }
 
     /// The scheme of what he speaks.
     pub(super) fn scheme(&self) -> Scheme {
-        if self.stream.is_secure() { Scheme::Https } else { Scheme::Http }
+        let secure = match &self.to {
+            To::Connection(conn) => conn.is_secure(),
+            To::Stream(outlet) => outlet.is_secure(),
+        };
+        if secure { Scheme::Https } else { Scheme::Http }
     }
 
     /// How much of a body was written, in bytes; also of an answer that broke off.
@@ -84,8 +94,9 @@ impl<'c> Client<'c> {
     ) -> io::Result<Sent> {
         let code = opened.head.status();
         let bodiless = request.method == Method::Head || code == StatusCode::NO_CONTENT;
-        let chunked = opened.length.is_none() && !bodiless && self.http11;
-        if opened.length.is_none() && !bodiless && !self.http11 {
+        let unframed = opened.length.is_none() && !bodiless && matches!(self.to, To::Connection(_));
+        let chunked = unframed && self.http11;
+        if unframed && !self.http11 {
             self.keep_alive = false;
         }
         let mut tail = Vec::with_capacity(128);
@@ -93,40 +104,33 @@ impl<'c> Client<'c> {
             tail.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
         self.end_head(status, &mut tail);
-        self.answer(opened.head.wire(), &tail, b"").await?;
+        self.answer(opened.head.wire(), &tail, &Bytes::new(), !bodiless).await?;
         if !bodiless {
-            self.copy(&mut watcher, opened.length).await?;
+            self.copy(&mut watcher, opened.length, chunked).await?;
         }
         Ok(Sent { status: code.as_u16() })
     }
 
     /// With a known length the last byte is the end: the client has everything, whatever the fill still does.
-    async fn copy(&mut self, watcher: &mut Watcher, length: Option<u64>) -> io::Result<()> {
-        let chunked = length.is_none() && self.http11;
+    async fn copy(&mut self, watcher: &mut Watcher, length: Option<u64>, chunked: bool) -> io::Result<()> {
         let mut left = length.unwrap_or(u64::MAX);
         while left > 0 {
             let next = tokio::select! {
                 next = watcher.chunk() => next,
-                () = gone(self.stream) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                () = gone(&mut self.to) => return Err(io::ErrorKind::ConnectionAborted.into()),
             };
             match next {
                 Ok(Some(chunk)) if chunk.is_empty() => {}
-                Ok(Some(chunk)) if chunked => {
-                    let size = format!("{:x}\r\n", chunk.len());
-                    self.around += size.len() as u64 + 2;
-                    let parts = &mut [IoSlice::new(size.as_bytes()), IoSlice::new(&chunk), IoSlice::new(b"\r\n")];
-                    self.send(parts).await?;
-                }
+                Ok(Some(chunk)) if chunked => self.chunk(&chunk).await?,
                 Ok(Some(chunk)) => {
-                    self.send(&mut [IoSlice::new(&chunk)]).await?;
+                    self.piece(&chunk).await?;
                     left = left.saturating_sub(chunk.len() as u64);
                 }
-                Ok(None) if chunked => return self.answer(b"0\r\n\r\n", b"", b"").await,
-                Ok(None) => return Ok(()),
+                Ok(None) => break,
                 Err(failure) => return Err(io::Error::other(failure.as_str())),
             }
         }
-        Ok(())
+        self.end(chunked).await
     }
 
     /// A failed first generation: the origin's own words where it sent some, else ours.
@@ -155,7 +159,7 @@ impl<'c> Client<'c> {
         &mut self,
         request: &Request<'_>,
         head: &Head,
-        body: &[u8],
+        body: &Bytes,
         status: &CacheStatus,
     ) -> io::Result<Sent> {
         let mut lines =
@@ -168,8 +172,8 @@ impl<'c> Client<'c> {
         put(&mut lines, "cache-control", b"no-store");
         let mut tail = Vec::with_capacity(128);
         self.end_head(status, &mut tail);
-        let body: &[u8] = if request.method == Method::Head { b"" } else { body };
-        self.answer(&lines, &tail, body).await?;
+        let body = if request.method == Method::Head { &Bytes::new() } else { body };
+        self.answer(&lines.into(), &tail, body, false).await?;
         Ok(Sent { status: head.status().as_u16() })
     }
 
@@ -186,57 +190,77 @@ impl<'c> Client<'c> {
             (true, false) => b"connection: keep-alive\r\n\r\n",
             (false, _) => b"connection: close\r\n\r\n",
         };
-        let body: &[u8] = if head_only { b"" } else { &body };
-        self.answer(&head, end, body).await?;
+        let body = if head_only { Bytes::new() } else { body.into() };
+        self.answer(&head.into(), end, &body, false).await?;
         Ok(Sent { status: own.status.as_u16() })
     }
 
-    /// Writes a head in its two parts, and with it what of the body is at hand.
-    async fn answer(&mut self, head: &[u8], tail: &[u8], body: &[u8]) -> io::Result<()> {
-        self.around += (head.len() + tail.len()) as u64;
-        self.send(&mut [IoSlice::new(head), IoSlice::new(tail), IoSlice::new(body)]).await
-    }
-
-    /// Writes everything, and gives up on a reader who is slower than the rate.
-    async fn send(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
-        IoSlice::advance_slices(&mut parts, 0);
-        while !parts.is_empty() {
-            let written = match &*self.stream {
-                Conn::Plain(tcp) => tcp.try_write_vectored(parts),
-                Conn::Tls(_) => self.paced(|conn, cx| Pin::new(conn).poll_write_vectored(cx, parts)).await,
-            };
-            match written {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => {
-                    self.pace.sent(n);
-                    IoSlice::advance_slices(&mut parts, n);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.paced(|conn, cx| conn.tcp().poll_write_ready(cx)).await?;
-                }
-                Err(error) => return Err(error),
+    /// Writes a head in its two parts, and with it what of the body is at hand. `more`: it goes on in pieces.
+    async fn answer(&mut self, head: &Bytes, tail: &[u8], body: &Bytes, more: bool) -> io::Result<()> {
+        match &mut self.to {
+            To::Connection(conn) => {
+                self.around += (head.len() + tail.len()) as u64;
+                let parts = &mut [IoSlice::new(head), IoSlice::new(tail), IoSlice::new(body)];
+                send(conn, &mut self.pace, parts).await
             }
+            To::Stream(outlet) => outlet.answer(head, tail, body, more, &mut self.pace).await,
         }
-        if self.stream.is_secure() {
-            self.paced(|conn, cx| Pin::new(conn).poll_flush(cx)).await?;
-        }
-        Ok(())
     }
 
-    /// Waits for the client, as long as his pace allows.
-    async fn paced<T>(
-        &mut self,
-        mut poll: impl FnMut(&mut Conn, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> io::Result<T> {
-        // Most often nothing is to be waited for.
-        if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(poll(self.stream, cx))).await {
-            return done;
+    /// A piece of a body whose head is written.
+    async fn piece(&mut self, piece: &Bytes) -> io::Result<()> {
+        match &mut self.to {
+            To::Connection(conn) => send(conn, &mut self.pace, &mut [IoSlice::new(piece)]).await,
+            To::Stream(outlet) => outlet.piece(piece.clone(), &mut self.pace).await,
         }
-        let from = Instant::now();
-        let done = timeout(self.pace.patience(), poll_fn(|cx| poll(self.stream, cx))).await;
-        self.pace.waited(from.elapsed());
-        done.unwrap_or_else(|_| Err(too_slow()))
     }
+
+    async fn chunk(&mut self, piece: &Bytes) -> io::Result<()> {
+        let To::Connection(conn) = &mut self.to else { return self.piece(piece).await };
+        let size = format!("{:x}\r\n", piece.len());
+        self.around += size.len() as u64 + 2;
+        let parts = &mut [IoSlice::new(size.as_bytes()), IoSlice::new(piece), IoSlice::new(b"\r\n")];
+        send(conn, &mut self.pace, parts).await
+    }
+
+    /// The end of a body that came in pieces.
+    async fn end(&mut self, chunked: bool) -> io::Result<()> {
+        match &mut self.to {
+            To::Connection(conn) if chunked => {
+                const LAST: &[u8] = b"0\r\n\r\n";
+                self.around += LAST.len() as u64;
+                send(conn, &mut self.pace, &mut [IoSlice::new(LAST)]).await
+            }
+            To::Connection(_) => Ok(()),
+            To::Stream(outlet) => outlet.end(),
+        }
+    }
+}
+
+/// Writes everything, and gives up on a reader who is slower than the rate.
+async fn send(conn: &mut Conn, pace: &mut Pace, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        let written = match conn {
+            Conn::Plain(tcp) => tcp.try_write_vectored(parts),
+            Conn::Tls(_) => pace.wait_for(|cx| Pin::new(&mut *conn).poll_write_vectored(cx, parts)).await,
+        };
+        match written {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                pace.sent(n);
+                IoSlice::advance_slices(&mut parts, n);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                pace.wait_for(|cx| conn.tcp().poll_write_ready(cx)).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if conn.is_secure() {
+        pace.wait_for(|cx| Pin::new(&mut *conn).poll_flush(cx)).await?;
+    }
+    Ok(())
 }
 
 /// What a client may know of a failure; addresses and details are for the log.
@@ -252,8 +276,12 @@ fn explain(failure: Failure) -> &'static str {
 }
 
 /// Completes when the client has gone. Bytes of a next request stay where they are.
-async fn gone(stream: &mut Conn) {
-    let _ = poll_fn(|cx| stream.poll_gone(cx)).await;
+async fn gone(to: &mut To<'_>) {
+    let _ = poll_fn(|cx| match to {
+        To::Connection(conn) => conn.poll_gone(cx),
+        To::Stream(outlet) => outlet.poll_gone(cx).map(Ok),
+    })
+    .await;
 }
 
 fn put(lines: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -6,8 +6,9 @@
 use super::Passed;
 use super::chunks::{Broken, Chunks};
 use super::conn::Conn;
-use super::deliver::Client;
-use super::head::{self, Framing, Refusal};
+use super::deliver::{Client, To};
+use super::head::{self, Framing, Refusal, too_large};
+use super::http2::{self, PREFACE_HEAD};
 use super::loan::{Loan, Reading};
 use super::registry::Ticket;
 use super::road::{self, Ended, Scratch};
@@ -17,7 +18,7 @@ use super::tunnel::Tunnels;
 use crate::access::Line;
 use arc_swap::Cache;
 use bytes::{Buf, BytesMut};
-use http::StatusCode;
+use http::{StatusCode, Version};
 use pingora::apps::HttpServerApp;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
@@ -39,6 +40,14 @@ pub(super) struct Door {
     pub(super) shutdown: ShutdownWatch,
 }
 
+/// Who has come, and by which entrance.
+#[derive(Clone, Copy)]
+pub(super) struct Visitor {
+    pub(super) peer: SocketAddr,
+    /// Without TLS he is sent to this port, with it.
+    pub(super) redirect: Option<u16>,
+}
+
 const READ_AT_LEAST: usize = 1024;
 const BUFFER: usize = 4096;
 
@@ -49,10 +58,9 @@ enum Arrived {
     Refused(Refusal),
 }
 
-/// Serves a connection until it ends.
-///
-/// `redirect`: who comes without TLS is sent to this port.
-pub(super) async fn serve(door: Arc<Door>, mut stream: Conn, peer: SocketAddr, ticket: Ticket, redirect: Option<u16>) {
+/// Serves a connection until it ends. `h2c`: HTTP/2 may be spoken without TLS.
+pub(super) async fn serve(door: Arc<Door>, mut stream: Conn, visitor: Visitor, ticket: Ticket, mut h2c: bool) {
+    let peer = visitor.peer;
     let mut buffer = BytesMut::with_capacity(BUFFER);
     let mut scratch = Scratch::default();
     // A look at the present site costs one load, and no count that all connections share.
@@ -64,8 +72,11 @@ pub(super) async fn serve(door: Arc<Door>, mut stream: Conn, peer: SocketAddr, t
             Arrived::Refused(refusal) => return refuse(current.load(), &mut stream, peer.ip(), &buffer, refusal).await,
         };
         ticket.busy();
+        if std::mem::take(&mut h2c) && buffer[..end] == *PREFACE_HEAD {
+            return Box::pin(http2::serve(door, stream, buffer.freeze(), visitor, ticket)).await;
+        }
         let site = current.load();
-        let next = exchange(site, &mut stream, &buffer[..end], (peer, redirect), &mut scratch).await;
+        let next = exchange(site, &mut stream, &buffer[..end], visitor, &mut scratch).await;
         match next {
             Next::KeepAlive => buffer.advance(end),
             Next::Close(Unread::Nothing) => return stream.farewell().await,
@@ -160,13 +171,6 @@ fn broken_chunks() -> Refusal {
     Refusal { status: StatusCode::BAD_REQUEST, what: "the chunked request body is malformed" }
 }
 
-fn too_large() -> Refusal {
-    Refusal {
-        status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        what: "the request head is larger than `limits.header_bytes`",
-    }
-}
-
 enum Next {
     KeepAlive,
     Close(Unread),
@@ -175,20 +179,15 @@ enum Next {
     Tunnel(Box<Handover>, Box<RequestHeader>),
 }
 
-async fn exchange(
-    site: &Arc<Site>,
-    stream: &mut Conn,
-    bytes: &[u8],
-    (peer, redirect): (SocketAddr, Option<u16>),
-    scratch: &mut Scratch,
-) -> Next {
+async fn exchange(site: &Arc<Site>, stream: &mut Conn, bytes: &[u8], visitor: Visitor, scratch: &mut Scratch) -> Next {
     let head = match head::parse(bytes, &site.limits) {
         Ok(head) => head,
         Err(refusal) => return Next::Refuse(refusal),
     };
     let keep_alive = head.keep_alive && !site.draining.load(Ordering::Relaxed);
-    let mut client = Client::new(stream, head.http11, keep_alive, site.limits.send_min_rate);
-    match road::take(site, &head, (peer, redirect), &mut client, scratch).await {
+    let http11 = head.version == Version::HTTP_11;
+    let mut client = Client::new(To::Connection(stream), http11, keep_alive, site.limits.send_min_rate);
+    match road::take(site, &head, visitor, &mut client, scratch).await {
         Ended::Answered if client.keep_alive => Next::KeepAlive,
         Ended::Answered if head.framing != Framing::None => Next::Close(Unread::Body),
         Ended::Answered | Ended::Broken => Next::Close(Unread::Nothing),
@@ -247,6 +246,19 @@ async fn pass(
 
 /// `head`: what has come of it.
 async fn refuse(site: &Site, stream: &mut Conn, peer: IpAddr, head: &[u8], refusal: Refusal) {
+    let mut client = Client::new(To::Connection(stream), true, false, site.limits.send_min_rate);
+    tell(site, &mut client, peer, head::glimpse(head), refusal).await;
+    linger(stream).await;
+}
+
+/// Says why a request is refused. `named`: its method and its target, as far as they can be told.
+pub(super) async fn tell(
+    site: &Site,
+    client: &mut Client<'_>,
+    peer: IpAddr,
+    (method, path): (&[u8], &[u8]),
+    refusal: Refusal,
+) {
     let started = site.engine.clock.now();
     let own = Own::new(
         refusal.status,
@@ -254,13 +266,11 @@ async fn refuse(site: &Site, stream: &mut Conn, peer: IpAddr, head: &[u8], refus
         "Mend the request; it was not passed on.",
         "refused",
     );
-    let mut client = Client::new(stream, true, false, site.limits.send_min_rate);
     // He may be gone; there is nobody else to tell.
     if client.own_as(&own, false, false).await.is_ok() {
         let now = site.engine.clock.now();
         let (status, took, route) = (refusal.status.as_u16(), now.since(started), &site.routes.unmatched);
         route.metrics.request(Outcome::Error, status, took);
-        let (method, path) = head::glimpse(head);
         site.access.log(|| Line {
             time: now,
             remote: peer,
@@ -278,7 +288,6 @@ async fn refuse(site: &Site, stream: &mut Conn, peer: IpAddr, head: &[u8], refus
             referer: b"",
         });
     }
-    linger(stream).await;
 }
 
 /// Closes so that the answer arrives: what the client still sends is read for a moment, else a reset could overtake it.

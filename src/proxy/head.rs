@@ -4,7 +4,7 @@
 //! gets past this module means the same to every parser behind it.
 
 use super::Limits;
-use http::StatusCode;
+use http::{StatusCode, Version};
 use pingora::http::RequestHeader;
 use semantics::{Field, Method};
 
@@ -19,7 +19,7 @@ const fn refuse(status: StatusCode, what: &'static str) -> Refusal {
     Refusal { status, what }
 }
 
-const fn bad(what: &'static str) -> Refusal {
+pub(super) const fn bad(what: &'static str) -> Refusal {
     refuse(StatusCode::BAD_REQUEST, what)
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Head<'b> {
     pub(super) query: Option<&'b str>,
     /// The Host field, or the authority of an absolute target. `None` only in HTTP/1.0.
     pub(super) host: Option<&'b str>,
-    pub(super) http11: bool,
+    pub(super) version: Version,
     pub(super) fields: Vec<Field<'b>>,
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
@@ -69,14 +69,11 @@ pub(super) fn parse<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Head<'b>, Re
     if bytes[line_end + 1] != b'\n' {
         return Err(bad("the request line does not end in CRLF"));
     }
-    let (method, target, http11) = request_line(&bytes[..line_end], limits)?;
+    let (method, target, version) = request_line(&bytes[..line_end], limits)?;
     let fields = parse_fields(&bytes[line_end + 2..], limits.headers.min(MAX_FIELDS))?;
     check_lines(bytes, fields.len() + 2)?;
     let (authority, path, query) = split_target(method, target)?;
-    let mut head =
-        Head { method, path, query, host: authority, http11, fields, framing: Framing::None, keep_alive: http11 };
-    head.read_fields(limits)?;
-    Ok(head)
+    Head::of(method, (authority, path, query), version, fields, limits)
 }
 
 /// The most field lines that a configuration may allow.
@@ -93,20 +90,25 @@ fn check_lines(bytes: &[u8], lines: usize) -> Result<(), Refusal> {
     }
 }
 
-fn request_line<'b>(line: &'b [u8], limits: &Limits) -> Result<(&'b str, &'b str, bool), Refusal> {
+fn request_line<'b>(line: &'b [u8], limits: &Limits) -> Result<(&'b str, &'b str, Version), Refusal> {
     let mut parts = line.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(bad("the request line is not METHOD TARGET VERSION"));
     };
-    let http11 = match version {
-        b"HTTP/1.1" => true,
-        b"HTTP/1.0" => false,
+    let version = match version {
+        b"HTTP/1.1" => Version::HTTP_11,
+        b"HTTP/1.0" => Version::HTTP_10,
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
             return Err(refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "the HTTP version is not 1.0 or 1.1"));
         }
         _ => return Err(bad("the request line is not METHOD TARGET VERSION")),
     };
+    check_request(method, target, limits)?;
+    Ok((text(method)?, text(target)?, version))
+}
+
+pub(super) fn check_request(method: &[u8], target: &[u8], limits: &Limits) -> Result<(), Refusal> {
     if target.len() > limits.uri_bytes {
         return Err(refuse(StatusCode::URI_TOO_LONG, "the request target is longer than `limits.uri_bytes`"));
     }
@@ -118,7 +120,7 @@ fn request_line<'b>(line: &'b [u8], limits: &Limits) -> Result<(&'b str, &'b str
     if target.is_empty() || !target.iter().all(visible) {
         return Err(bad("the request target has characters that must be percent-encoded"));
     }
-    Ok((text(method)?, text(target)?, http11))
+    Ok(())
 }
 
 fn is_method(bytes: &[u8]) -> bool {
@@ -160,11 +162,17 @@ fn parse_fields(bytes: &[u8], most: usize) -> Result<Vec<Field<'_>>, Refusal> {
         parsed => parsed,
     }
     .map_err(|error| match error {
-        httparse::Error::TooManyHeaders => {
-            refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "more fields than `limits.headers`")
-        }
+        httparse::Error::TooManyHeaders => too_many_fields(),
         _ => bad("a field of the request head is malformed"),
     })
+}
+
+pub(super) fn too_many_fields() -> Refusal {
+    refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "more fields than `limits.headers`")
+}
+
+pub(super) fn too_large() -> Refusal {
+    refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request head is larger than `limits.header_bytes`")
 }
 
 fn parse_into<'b>(bytes: &'b [u8], slots: &mut [httparse::Header<'b>]) -> Result<Vec<Field<'b>>, httparse::Error> {
@@ -176,10 +184,10 @@ fn parse_into<'b>(bytes: &'b [u8], slots: &mut [httparse::Header<'b>]) -> Result
     }
 }
 
-type Target<'b> = (Option<&'b str>, &'b str, Option<&'b str>);
+pub(super) type Target<'b> = (Option<&'b str>, &'b str, Option<&'b str>);
 
 /// Origin-form, absolute-form, or `*` for OPTIONS (RFC 9112, 3.2).
-fn split_target<'b>(method: &str, target: &'b str) -> Result<Target<'b>, Refusal> {
+pub(super) fn split_target<'b>(method: &str, target: &'b str) -> Result<Target<'b>, Refusal> {
     if method == "CONNECT" || method == "TRACE" {
         return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "this method is not served here"));
     }
@@ -209,6 +217,19 @@ fn strip_scheme(target: &str) -> Option<&str> {
 }
 
 impl<'b> Head<'b> {
+    pub(super) fn of(
+        method: &'b str,
+        (authority, path, query): Target<'b>,
+        version: Version,
+        fields: Vec<Field<'b>>,
+        limits: &Limits,
+    ) -> Result<Self, Refusal> {
+        let (framing, keep_alive) = (Framing::None, version >= Version::HTTP_11);
+        let mut head = Head { method, path, query, host: authority, version, fields, framing, keep_alive };
+        head.read_fields(limits)?;
+        Ok(head)
+    }
+
     /// Reads the fields that say how this message is to be taken.
     fn read_fields(&mut self, limits: &Limits) -> Result<(), Refusal> {
         let (mut host, mut length, mut coding) = (None, None, None);
@@ -225,7 +246,7 @@ impl<'b> Head<'b> {
                     for option in field.value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
                         if option.eq_ignore_ascii_case(b"close") {
                             self.keep_alive = false;
-                        } else if option.eq_ignore_ascii_case(b"keep-alive") && !self.http11 {
+                        } else if option.eq_ignore_ascii_case(b"keep-alive") && self.version == Version::HTTP_10 {
                             self.keep_alive = true;
                         }
                     }
@@ -236,7 +257,7 @@ impl<'b> Head<'b> {
                 _ => {}
             }
         }
-        self.framing = framing(length, coding, self.http11, limits)?;
+        self.framing = framing(length, coding, self.version, limits)?;
         self.settle_host(host)
     }
 
@@ -244,7 +265,8 @@ impl<'b> Head<'b> {
     fn settle_host(&mut self, field: Option<&'b [u8]>) -> Result<(), Refusal> {
         let field = match field {
             Some(value) => Some(std::str::from_utf8(value).map_err(|_| bad("the Host field is not a host"))?),
-            None if self.http11 => return Err(bad("there is no Host field")),
+            None if self.version == Version::HTTP_11 => return Err(bad("there is no Host field")),
+            None if self.version == Version::HTTP_2 && self.host.is_none() => return Err(bad("there is no host")),
             None => None,
         };
         self.host = match (self.host, field) {
@@ -264,11 +286,16 @@ fn once<'b>(slot: &mut Option<&'b [u8]>, value: &'b [u8], what: &'static str) ->
     if slot.replace(value).is_some() { Err(bad(what)) } else { Ok(()) }
 }
 
-fn framing(length: Option<&[u8]>, coding: Option<&[u8]>, http11: bool, limits: &Limits) -> Result<Framing, Refusal> {
+fn framing(
+    length: Option<&[u8]>,
+    coding: Option<&[u8]>,
+    version: Version,
+    limits: &Limits,
+) -> Result<Framing, Refusal> {
     match (length, coding) {
         (Some(_), Some(_)) => Err(bad("there are both Content-Length and Transfer-Encoding")),
         (None, None) => Ok(Framing::None),
-        (None, Some(_)) if !http11 => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
+        (None, Some(_)) if version != Version::HTTP_11 => Err(bad("only HTTP/1.1 has Transfer-Encoding")),
         (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         (None, Some(_)) => {
             Err(refuse(StatusCode::NOT_IMPLEMENTED, "the only transfer coding that is understood is `chunked`"))
@@ -321,6 +348,10 @@ pub(super) fn owned(head: &Head<'_>) -> pingora::Result<RequestHeader> {
     for field in &head.fields {
         owned.append_header(field.name.to_owned(), field.value)?;
     }
+    if let Some(host) = head.host.filter(|_| !head.fields.iter().any(|field| field.is("host"))) {
+        owned.insert_header(http::header::HOST, host)?;
+    }
+    owned.set_version(head.version);
     Ok(owned)
 }
 
@@ -334,7 +365,7 @@ pub(super) fn rewrite(head: &Head<'_>, out: &mut bytes::BytesMut) {
         put(b"?");
         put(query.as_bytes());
     }
-    put(if head.http11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
+    put(if head.version == Version::HTTP_11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
     if let Some(host) = head.host {
         put(b"Host: ");
         put(host.as_bytes());

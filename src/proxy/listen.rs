@@ -2,12 +2,14 @@
 //! use is an error with nothing half begun.
 
 use super::conn::Conn;
-use super::front::{self, Door};
+use super::front::{self, Door, Visitor};
+use super::http2;
 use super::registry::{BUSY, Registry, Ticket, Watched};
 use super::tunnel::Tunnels;
 use super::{Current, Passed};
 use crate::origin::Upstream;
-use crate::tls::Certificates;
+use crate::tls::{self, Certificates};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
@@ -40,6 +42,8 @@ pub struct Entrance {
     pub tls: Option<TlsAcceptor>,
     /// Who comes without TLS is sent to this port, with it.
     pub redirect: Option<u16>,
+    /// HTTP/2 may be spoken without TLS.
+    pub h2c: bool,
 }
 
 /// Everything that listens.
@@ -157,7 +161,8 @@ impl Listener {
         let task = if entrance.tls.is_some() {
             tokio::spawn(secure(door, entrance.clone(), stream, peer, ticket))
         } else {
-            tokio::spawn(front::serve(door, Conn::Plain(stream), peer, ticket, entrance.redirect))
+            let visitor = Visitor { peer, redirect: entrance.redirect };
+            tokio::spawn(front::serve(door, Conn::Plain(stream), visitor, ticket, entrance.h2c))
         };
         open.insert(id, (watched, task.abort_handle()));
     }
@@ -234,7 +239,13 @@ async fn secure(door: Arc<Door>, entrance: Arc<Entrance>, stream: TcpStream, pee
         Err(_) => return metrics.handshake("too-slow"),
     };
     metrics.handshake("success");
-    front::serve(door, Conn::secure(stream), peer, ticket, None).await;
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2);
+    let (conn, visitor) = (Conn::secure(stream), Visitor { peer, redirect: None });
+    if http2 {
+        Box::pin(http2::serve(door, conn, Bytes::new(), visitor, ticket)).await;
+    } else {
+        front::serve(door, conn, visitor, ticket, false).await;
+    }
 }
 
 /// Errors of accept(2) that say something about one connection, not about us.

@@ -1,6 +1,6 @@
 //! The face towards clients: the front door, our road and the passed road behind it, and the one writer.
 //!
-//! Every HTTP/1 request is read here, strictly, and answered from the engine where the cache may be asked. What may not
+//! Every request is read here, strictly, and answered from the engine where the cache may be asked. What may not
 //! goes to pingora's ordinary proxying, with its head in canonical bytes.
 
 mod chunks;
@@ -9,6 +9,7 @@ mod deliver;
 mod fallback;
 mod front;
 mod head;
+mod http2;
 mod listen;
 mod lists;
 mod loan;

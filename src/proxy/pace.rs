@@ -1,6 +1,10 @@
 //! How slowly a client may read: he may pause for a moment, and on average he must keep up with `limits.send_min_rate`.
 
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::time::{Instant, timeout};
 
 /// A reader may pause for so long before his average counts.
 const GRACE: Duration = Duration::from_secs(10);
@@ -32,6 +36,21 @@ impl Pace {
         self.waited += span;
     }
 
+    /// Waits for him, as long as his pace allows.
+    pub(super) async fn wait_for<T>(
+        &mut self,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        // Most often nothing is to be waited for.
+        if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(poll(cx))).await {
+            return done;
+        }
+        let from = Instant::now();
+        let done = timeout(self.patience(), poll_fn(poll)).await;
+        self.waited(from.elapsed());
+        done.unwrap_or_else(|_| Err(too_slow()))
+    }
+
     /// How much longer he may keep us waiting.
     pub(super) fn patience(&self) -> Duration {
         let earned = Duration::from_secs(self.sent / self.min_rate.max(1) as u64);
@@ -40,6 +59,6 @@ impl Pace {
 }
 
 /// What is said of one who does not keep up.
-pub(super) fn too_slow() -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, "the client reads slower than `limits.send_min_rate`")
+pub(super) fn too_slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client reads slower than `limits.send_min_rate`")
 }

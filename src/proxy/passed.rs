@@ -2,7 +2,7 @@
 //! pingora's ordinary proxying. Here are its hooks, and what they add: hygiene, deadlines, slots, and what others may
 //! learn from a personal visitor's answer.
 
-use super::site::Handover;
+use super::site::{Handed, Handover};
 use super::synthetic::wants_json;
 use crate::origin::forwarding;
 use crate::origin::{Server, Upstream};
@@ -117,6 +117,9 @@ impl ProxyHttp for Passed {
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Passage) -> pingora::Result<()> {
+        if ctx.handover.is_none() {
+            ctx.handover = session.req_header().extensions.get::<Handed>().and_then(Handed::take);
+        }
         let Handover { keep_alive, .. } = *handed(ctx)?;
         let limits = &handed(ctx)?.site.limits;
         session.set_read_timeout(Some(limits.header_timeout));
@@ -162,6 +165,7 @@ impl ProxyHttp for Passed {
             return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the origin may be asked");
         };
         let mut peer = peer(&upstream, &server, address);
+        server.settings.negotiate(&mut peer);
         ctx.server = Some(server);
         let accept = session.get_header(header::ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
         if memchr::memmem::find(accept, b"text/event-stream").is_some() {

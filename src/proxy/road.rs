@@ -2,17 +2,19 @@
 
 use super::deliver::{Chosen, Client, Delivery, Sent};
 use super::fallback::{Instead, Shell};
+use super::front::Visitor;
 use super::head::{Framing, Head};
 use super::route::without_port;
 use super::site::{Handover, Site};
 use super::synthetic::Own;
 use crate::access::Line;
+use crate::access::protocol;
 use engine::store::{BodyReader, InCoding};
 use engine::{Answer, Probe, Route, Served, Step, Visit};
-use http::StatusCode;
+use http::{StatusCode, Version};
 use semantics::{CacheStatus, Facts, Forward, Outcome, Request, Scheme, Timestamp, decision};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How a request ended.
@@ -41,7 +43,7 @@ struct Incoming<'r> {
 pub(super) async fn take(
     site: &Arc<Site>,
     head: &Head<'_>,
-    (peer, redirect): (SocketAddr, Option<u16>),
+    Visitor { peer, redirect }: Visitor,
     client: &mut Client<'_>,
     scratch: &mut Scratch,
 ) -> Ended {
@@ -64,7 +66,8 @@ pub(super) async fn take(
     let keep_alive = client.keep_alive;
     let pass = |why, probe| {
         // A handshake is a GET of HTTP/1.1 without a body (RFC 6455, 4.1).
-        let handshake = facts.upgrade && head.method == "GET" && head.http11 && head.framing == Framing::None;
+        let handshake =
+            facts.upgrade && head.method == "GET" && head.version == Version::HTTP_11 && head.framing == Framing::None;
         let (host, upgrade) = (host.to_string(), handshake);
         Ended::Passed(Box::new(Handover {
             site: site.clone(),
@@ -281,7 +284,7 @@ fn finish(
         host: head.host.unwrap_or_default().as_bytes(),
         path: head.path.as_bytes(),
         query: head.query.map(str::as_bytes),
-        proto: if head.http11 { "HTTP/1.1" } else { "HTTP/1.0" },
+        proto: protocol(head.version),
         status,
         bytes: client.body_sent(),
         took,

@@ -123,6 +123,20 @@ pub(super) struct Handover {
     pub(super) keep_alive: bool,
 }
 
+/// A hand-over that goes along with the head of its request.
+#[derive(Clone)]
+pub(super) struct Handed(Arc<Mutex<Option<Handover>>>);
+
+impl Handed {
+    pub(super) fn new(handover: Handover) -> Self {
+        Handed(Arc::new(Mutex::new(Some(handover))))
+    }
+
+    pub(super) fn take(&self) -> Option<Handover> {
+        self.0.lock().take()
+    }
+}
+
 /// The slots of the passed road, one pool for each origin (semantics 53).
 #[derive(Clone)]
 pub struct PassedGate {

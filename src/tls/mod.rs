@@ -46,8 +46,11 @@ impl std::fmt::Display for Unusable {
 
 impl std::error::Error for Unusable {}
 
+/// How HTTP/2 is called in a handshake (RFC 9113, 3.2).
+pub const HTTP_2: &[u8] = b"h2";
+
 /// What is spoken inside (RFC 7301), the best first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [HTTP_2, b"http/1.1"];
 
 /// # Errors
 /// The versions and the cipher suites do not go together, which is not up to the configuration.

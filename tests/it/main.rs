@@ -23,6 +23,7 @@ mod fallbacks;
 mod frameworks;
 mod guards;
 mod hits;
+mod http2;
 mod init;
 mod limits;
 mod metrics;

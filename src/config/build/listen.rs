@@ -22,7 +22,7 @@ pub(super) fn addresses(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -
     let mut listeners = Vec::new();
     if let Some(text) = &root.listen {
         let address = address(text, &file.key("listen"), &mut used, faults);
-        listeners.extend(address.map(|address| Listener { address, tls: None, redirect: None }));
+        listeners.extend(address.map(|address| Listener { address, tls: None, redirect: None, h2c: false }));
     }
     let several = file.key("server").key("listeners");
     let written = root.server.listeners.as_deref();
@@ -37,9 +37,14 @@ pub(super) fn addresses(root: &Root, file: &Spot<'_>, faults: &mut Vec<Fault>) -
             let fault = spot.key("redirect_to_https").fault("is for a listener without `tls`: here everybody has it");
             faults.push(fault.remedy("put it on the listener for http://, for example `:80`"));
         }
-        let redirect = listener.redirect_to_https.then_some(secure);
+        if listener.h2c && tls.is_some() {
+            let fault =
+                spot.key("h2c").fault("is for a listener without `tls`: here clients choose HTTP/2 by themselves");
+            faults.push(fault.remedy("leave it out"));
+        }
+        let (redirect, h2c) = (listener.redirect_to_https.then_some(secure), listener.h2c);
         let address = address(&listener.address, &spot.key("address"), &mut used, faults);
-        listeners.extend(address.map(|address| Listener { address, tls, redirect }));
+        listeners.extend(address.map(|address| Listener { address, tls, redirect, h2c }));
     }
     let metrics_spot = file.key("metrics").key("listen");
     Addresses {

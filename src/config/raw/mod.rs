@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use values::{Auto, OnlyFalse, TextOrNull};
+use values::{Auto, TextOrNull};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -122,7 +122,7 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<Tls>,
     /// HTTP/2 without TLS.
     #[serde(default)]
-    pub(crate) h2c: OnlyFalse,
+    pub(crate) h2c: bool,
     /// Sends http:// visitors to https://.
     #[serde(default)]
     pub(crate) redirect_to_https: bool,

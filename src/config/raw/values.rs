@@ -366,7 +366,6 @@ marks! {
     NotAvailable: { "not": {}, "x-larder-not-available": true }
     /// A key that belongs to a route.
     RoutesOnly: { "not": {}, "x-larder-refused": "belongs to a route: it says what one page is" }
-    OnlyFalse: { "const": false, "default": false, "x-larder-only": true }
     OnlyRoundRobin: { "const": "round_robin", "default": "round_robin", "x-larder-only": true }
     OnlyAutoOrNone: { "enum": ["auto", "none"], "default": "auto", "x-larder-only": true }
 }

@@ -46,8 +46,6 @@ fn nothing_but_a_faulty_section_does_not_make_up_further_faults() {
 fn what_is_not_built_yet_is_refused_never_ignored() {
     let faults = wrong_with("store: { redis: { url: redis://x } }\n");
     assert!(faults.len() == 1 && faults[0].contains("not available in this version"), "{faults:#?}");
-    let faults = wrong("origin: http://web\nserver: { listeners: [{ address: ':80', h2c: true }] }\n");
-    assert!(faults.len() == 1 && faults[0].contains("not available in this version"), "{faults:#?}");
     for key in ["balance: consistent_hash", "health_check: { path: /healthz }"] {
         let text = format!("listen: 127.0.0.1:80\norigins: {{ app: {{ servers: [{{ url: http://web }}], {key} }} }}\n");
         let faults = wrong(&text);

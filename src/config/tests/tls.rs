@@ -28,6 +28,12 @@ fn the_redirect_goes_to_the_port_of_the_tls_listener() {
 }
 
 #[test]
+fn http_2_without_tls_is_spoken_where_it_is_asked_for() {
+    let config = read(&listeners("    - { address: ':80', h2c: true }\n    - address: ':81'\n")).unwrap();
+    assert_eq!((config.listeners[0].h2c, config.listeners[1].h2c), (true, false));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     for (lines, words) in [
         ("    - { address: ':443', tls: { certificates: [] } }\n", "is an empty list"),
@@ -41,6 +47,10 @@ fn what_makes_no_sense_is_refused() {
         (
             "    - { address: ':443', tls: { certificates: [{ cert: a, key: b }] }, redirect_to_https: true }\n",
             "is for a listener without `tls`",
+        ),
+        (
+            "    - { address: ':443', tls: { certificates: [{ cert: a, key: b }] }, h2c: true }\n",
+            "clients choose HTTP/2 by themselves",
         ),
     ] {
         let faults = wrong(&listeners(lines));

@@ -1,6 +1,7 @@
 //! Stored responses to clients: whole, a part, 304, and in the coding that a client asks for.
 
 use super::{Client, Sent, put};
+use bytes::Bytes;
 use engine::store::{BodyReader, Head, InCoding};
 use engine::{Engine, Served};
 use http::StatusCode;
@@ -8,7 +9,7 @@ use semantics::coding::{Accepted, Coding, etag_in};
 use semantics::range::{self, Range};
 use semantics::validation::{Validators, not_modified};
 use semantics::{CacheStatus, Facts, Method, Outcome, Request, Timestamp};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, Write};
 
 /// A stored response, and what a client asked of it.
 pub(in crate::proxy) struct Delivery<'d> {
@@ -94,8 +95,9 @@ impl Client<'_> {
             Some(coded) => (&coded.wire, Some(&coded.body)),
             None => (response.head.wire(), response.body.held()),
         };
-        self.answer(head, tail, body.filter(|_| whole).map_or(&b""[..], |body| body)).await?;
-        if let Some(file) = file.filter(|_| whole) {
+        let file = file.filter(|_| whole);
+        self.answer(head, tail, body.filter(|_| whole).unwrap_or(&Bytes::new()), file.is_some()).await?;
+        if let Some(file) = file {
             self.file(file).await?;
         }
         Ok(Sent { status: status.as_u16() })
@@ -109,7 +111,7 @@ impl Client<'_> {
         for (name, value) in head.fields().filter(|(n, _)| KEPT.contains(n)) {
             put(&mut lines, name, etag.filter(|_| name == "etag").unwrap_or(value));
         }
-        self.answer(&lines, tail, b"").await?;
+        self.answer(&lines.into(), tail, &Bytes::new(), false).await?;
         Ok(Sent { status: 304 })
     }
 
@@ -137,10 +139,10 @@ impl Client<'_> {
         };
         let (body, length) = match resolved {
             Range::Part { first, last } => {
-                let body = response.body.held().map_or(&b""[..], |body| slice(body, first, last));
+                let body = response.body.held().map_or_else(Bytes::new, |body| slice(body, first, last));
                 (body, last.saturating_add(1).min(size) - first)
             }
-            _ => (&b""[..], 0),
+            _ => (Bytes::new(), 0),
         };
         let mut lines = format!("HTTP/1.1 {line}\r\n").into_bytes();
         for (name, value) in response.head.fields().filter(|(n, _)| *n != "content-length" && *n != "content-range") {
@@ -148,8 +150,12 @@ impl Client<'_> {
         }
         put(&mut lines, "content-length", length.to_string().as_bytes());
         put(&mut lines, "content-range", content_range.as_bytes());
-        self.answer(&lines, tail, body).await?;
-        if let (Some(mut file), Range::Part { first, last }) = (file.take(), resolved) {
+        let of_file = match resolved {
+            Range::Part { first, last } => file.take().map(|file| (file, first, last)),
+            _ => None,
+        };
+        self.answer(&lines.into(), tail, &body, of_file.is_some()).await?;
+        if let Some((mut file, first, last)) = of_file {
             file.part(first, last);
             self.file(file).await?;
         }
@@ -159,9 +165,9 @@ impl Client<'_> {
     /// A body as it comes from the disk. One that is damaged breaks the answer off: never a clean wrong one.
     async fn file(&mut self, mut file: BodyReader) -> io::Result<()> {
         while let Some(chunk) = file.chunk().await? {
-            self.send(&mut [IoSlice::new(&chunk)]).await?;
+            self.piece(&chunk).await?;
         }
-        Ok(())
+        self.end(false).await
     }
 }
 
@@ -185,7 +191,7 @@ impl Delivery<'_> {
     }
 }
 
-fn slice(body: &[u8], first: u64, last: u64) -> &[u8] {
+fn slice(body: &Bytes, first: u64, last: u64) -> Bytes {
     let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(body.len());
-    &body[at(first)..at(last.saturating_add(1))]
+    body.slice(at(first)..at(last.saturating_add(1)))
 }

@@ -1,8 +1,8 @@
 //! What the access log says of a passed request.
 
-use crate::access::Line;
+use crate::access::{Line, protocol};
 use crate::proxy::site::Handover;
-use http::{HeaderValue, Version};
+use http::HeaderValue;
 use pingora::http::RequestHeader;
 use semantics::{Outcome, Timestamp};
 
@@ -22,7 +22,7 @@ pub(in crate::proxy) fn line<'r>(
         host: field("host"),
         path: head.raw_path(),
         query: None,
-        proto: if head.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+        proto: protocol(head.version),
         status,
         bytes,
         took: now.since(handover.started),

@@ -3,6 +3,7 @@
 
 mod client;
 mod edge;
+mod http2;
 mod origin;
 mod reply;
 mod snapshot;
@@ -10,10 +11,11 @@ mod tls;
 
 pub use client::{Crowd, HOST, Raw, Request, Response};
 pub use edge::{Edge, Larder, PLAIN, SHORT, Scratch};
+pub use http2::{Http2, Http2Origin, Told, of};
 pub use origin::{Origin, Seen};
 pub use reply::Reply;
 pub use snapshot::{DOWN, Moves, Snapshot, UP};
-pub use tls::{ALL_VERSIONS, Authority, Issued, shown, spoken};
+pub use tls::{ALL_VERSIONS, Authority, Issued, inside, shown, spoken};
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

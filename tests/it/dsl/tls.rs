@@ -76,13 +76,25 @@ impl Authority {
         name: &str,
         versions: &[&'static SupportedProtocolVersion],
     ) -> io::Result<TlsStream<TcpStream>> {
+        self.handshake_for(to, name, versions, &[]).await
+    }
+
+    /// The same, with what the client would speak inside, the best first (RFC 7301).
+    pub async fn handshake_for(
+        &self,
+        to: SocketAddr,
+        name: &str,
+        versions: &[&'static SupportedProtocolVersion],
+        inside: &[&str],
+    ) -> io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.path()).unwrap()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.alpn_protocols = inside.iter().map(|name| name.as_bytes().to_vec()).collect();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let tcp = TcpStream::connect(to).await?;
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await
@@ -112,17 +124,23 @@ impl Issued {
         [Scratch::file("cert.pem", &self.cert), Scratch::file("key.pem", &self.key)]
     }
 
-    /// A TLS address whose connections reach the plain one.
-    pub async fn in_front_of(&self, to: SocketAddr) -> SocketAddr {
+    /// Speaks TLS, and one of these inside (RFC 7301), where any is named.
+    pub fn acceptor(&self, inside: &[&str]) -> TlsAcceptor {
         let chain = vec![CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_protocol_versions(ALL_VERSIONS)
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        config.alpn_protocols = inside.iter().map(|name| name.as_bytes().to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// A TLS address whose connections reach the plain one.
+    pub async fn in_front_of(&self, to: SocketAddr) -> SocketAddr {
+        let acceptor = self.acceptor(&[]);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -142,6 +160,11 @@ impl Issued {
 /// What a server showed: its certificate, in PEM's inner form.
 pub fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+/// What is spoken inside; empty where nothing was agreed on.
+pub fn inside(stream: &TlsStream<TcpStream>) -> String {
+    String::from_utf8_lossy(stream.get_ref().1.alpn_protocol().unwrap_or_default()).into_owned()
 }
 
 pub fn spoken(stream: &TlsStream<TcpStream>) -> ProtocolVersion {

@@ -1,0 +1,83 @@
+//! A request head of HTTP/2, judged as strictly as one of HTTP/1 (RFC 9113, 8.2 and 8.3), and what is left out of ours.
+
+use crate::proxy::Limits;
+use crate::proxy::head::{Framing, Head, Refusal, bad, check_request, split_target, too_large, too_many_fields};
+use bytes::Bytes;
+use http::header::{CONNECTION, COOKIE, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use semantics::Field;
+use std::io;
+
+/// What belongs to one connection of HTTP/1 (RFC 9113, 8.2.2).
+pub(super) const CONNECTION_ALONE: [HeaderName; 5] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// A client may make several lines of one Cookie field; elsewhere it is one (RFC 9113, 8.2.3).
+pub(super) fn cookies(fields: &HeaderMap) -> Option<Vec<u8>> {
+    let lines: Vec<&[u8]> = fields.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    (lines.len() > 1).then(|| lines.join(&b"; "[..]))
+}
+
+/// `cookies`: what [`cookies`] says. `ended`: nothing comes behind the head.
+pub(super) fn request<'b>(
+    parts: &'b Parts,
+    cookies: Option<&'b [u8]>,
+    ended: bool,
+    limits: &Limits,
+) -> Result<Head<'b>, Refusal> {
+    let (method, target) = (parts.method.as_str(), parts.uri.path_and_query().map_or("", |target| target.as_str()));
+    check_request(method.as_bytes(), target.as_bytes(), limits)?;
+    let (_, path, query) = split_target(method, target)?;
+    if !target.starts_with('/') && target != "*" {
+        return Err(bad("the request target is not a path"));
+    }
+    if parts.headers.len() > limits.headers {
+        return Err(too_many_fields());
+    }
+    let length: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if length + target.len() > limits.header_bytes {
+        return Err(too_large());
+    }
+    let lines = parts.headers.iter().filter(|(name, _)| cookies.is_none() || **name != COOKIE);
+    let mut fields: Vec<Field<'b>> =
+        lines.map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes().trim_ascii() }).collect();
+    fields.extend(cookies.map(|value| Field { name: "cookie", value }));
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    let mut head = Head::of(method, (authority, path, query), Version::HTTP_2, fields, limits)?;
+    match head.framing {
+        Framing::None if !ended => head.framing = Framing::Chunked,
+        Framing::Length(_) if ended => return Err(bad("the request body is shorter than it says")),
+        _ => {}
+    }
+    Ok(head)
+}
+
+/// A head of ours, in its two parts as they are written for HTTP/1.
+pub(super) fn response(head: &Bytes, tail: &[u8]) -> io::Result<Response<()>> {
+    let garbled = || io::Error::new(io::ErrorKind::InvalidData, "a head that cannot be told in HTTP/2");
+    let mut response = Response::new(());
+    *response.status_mut() = head.get(9..12).and_then(|s| StatusCode::from_bytes(s).ok()).ok_or_else(garbled)?;
+    let fields = response.headers_mut();
+    fields.reserve(24);
+    let first = memchr::memchr(b'\n', head).ok_or_else(garbled)? + 1;
+    for lines in [head.slice(first..), Bytes::copy_from_slice(tail)] {
+        let mut at = 0;
+        for end in memchr::memchr_iter(b'\n', &lines) {
+            let line = at..end.saturating_sub(1).max(at);
+            at = end + 1;
+            let Some(colon) = memchr::memchr(b':', &lines[line.clone()]) else { continue };
+            let name = HeaderName::from_bytes(&lines[line.start..line.start + colon]).map_err(|_| garbled())?;
+            if !CONNECTION_ALONE.contains(&name) {
+                let value = lines.slice((line.start + colon + 2).min(line.end)..line.end);
+                fields.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| garbled())?);
+            }
+        }
+    }
+    Ok(response)
+}

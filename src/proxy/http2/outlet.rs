@@ -1,0 +1,121 @@
+//! The answer to one request of an HTTP/2 connection, written as fast as its client takes it.
+
+use super::head;
+use crate::proxy::pace::Pace;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+use http::{HeaderMap, Response};
+use std::io;
+use std::task::{Context, Poll};
+
+/// So much of a body goes along with its head whatever the client's window is, in bytes; of a connection's streams there are
+/// only so many.
+const AT_ONCE: usize = 64 * 1024;
+
+pub(in crate::proxy) struct Outlet {
+    respond: SendResponse<Bytes>,
+    body: Option<SendStream<Bytes>>,
+    /// Under TLS.
+    secure: bool,
+    ended: bool,
+}
+
+impl Outlet {
+    pub(super) fn new(respond: SendResponse<Bytes>, secure: bool) -> Self {
+        Outlet { respond, body: None, secure, ended: false }
+    }
+
+    pub(in crate::proxy) fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// A whole answer, or the beginning of one (`more`): its head as it is written for HTTP/1.
+    pub(in crate::proxy) async fn answer(
+        &mut self,
+        head: &Bytes,
+        tail: &[u8],
+        body: &Bytes,
+        more: bool,
+        pace: &mut Pace,
+    ) -> io::Result<()> {
+        self.head(head::response(head, tail)?, body.is_empty() && !more)?;
+        if body.is_empty() {
+            return Ok(());
+        }
+        if body.len() <= AT_ONCE && !more {
+            pace.sent(body.len());
+            return self.data(body.clone(), true);
+        }
+        self.piece(body.clone(), pace).await?;
+        if more { Ok(()) } else { self.end() }
+    }
+
+    pub(super) fn head(&mut self, response: Response<()>, end: bool) -> io::Result<()> {
+        self.body = Some(self.respond.send_response(response, end).map_err(told)?);
+        self.ended = end;
+        Ok(())
+    }
+
+    /// 103, and whatever else comes before the answer (RFC 9110, 15.2).
+    pub(super) fn interim(&mut self, response: Response<()>) -> io::Result<()> {
+        self.respond.send_informational(response).map_err(told)
+    }
+
+    /// A piece of the body, when the client has room for it.
+    pub(in crate::proxy) async fn piece(&mut self, mut piece: Bytes, pace: &mut Pace) -> io::Result<()> {
+        while !piece.is_empty() {
+            let Some(stream) = &mut self.body else { return Err(io::ErrorKind::BrokenPipe.into()) };
+            stream.reserve_capacity(piece.len());
+            let room = pace.wait_for(|cx| {
+                stream.poll_capacity(cx).map(|room| room.unwrap_or(Err(Reason::CANCEL.into())).map_err(told))
+            });
+            let room = room.await?.min(piece.len());
+            pace.sent(room);
+            self.data(piece.split_to(room), false)?;
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, bytes: Bytes, end: bool) -> io::Result<()> {
+        let Some(stream) = &mut self.body else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        stream.send_data(bytes, end).map_err(told)?;
+        self.ended = end;
+        Ok(())
+    }
+
+    pub(super) fn trailers(&mut self, trailers: HeaderMap) -> io::Result<()> {
+        let Some(stream) = &mut self.body else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        stream.send_trailers(trailers).map_err(told)?;
+        self.ended = true;
+        Ok(())
+    }
+
+    /// The end of an answer, if it was not told yet.
+    pub(in crate::proxy) fn end(&mut self) -> io::Result<()> {
+        if self.ended { Ok(()) } else { self.data(Bytes::new(), true) }
+    }
+
+    /// What was begun cannot be ended: nobody may take it for whole.
+    pub(super) fn break_off(&mut self) {
+        if !self.ended {
+            self.respond.send_reset(Reason::INTERNAL_ERROR);
+        }
+    }
+
+    /// Ready when the client does not want it any more, or is gone.
+    pub(in crate::proxy) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.body {
+            Some(stream) => stream.poll_reset(cx).map(|_| ()),
+            None => self.respond.poll_reset(cx).map(|_| ()),
+        }
+    }
+}
+
+fn told(error: h2::Error) -> io::Error {
+    if error.is_io() {
+        error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())
+    } else {
+        io::Error::other(error)
+    }
+}
