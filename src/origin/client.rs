@@ -7,7 +7,7 @@ use super::balance::{Balance, Server};
 use super::forwarding::{self, Identity};
 use super::{ServerSettings, Settings, Timeouts};
 use bytes::Bytes;
-use engine::origin::{Body, BoxFuture, Origin, OriginError, OriginRequest, OriginResponse};
+use engine::origin::{Body, BoxFuture, Early, Interim, Origin, OriginError, OriginRequest, OriginResponse};
 use engine::{Clock, Metrics};
 use http::{HeaderMap, StatusCode};
 use pingora::ErrorType;
@@ -105,14 +105,15 @@ impl Client {
         let head = self.request_head(upstream, server, request)?;
         let mut peer = peer(address, &server.settings, timeouts);
         let (session, reused) = self.connect(&peer, timeouts).await?;
-        let first = exchange(session, head.clone(), timeouts).await;
+        let early = request.early.as_ref();
+        let first = exchange(session, head.clone(), timeouts, early).await;
         let session = match first {
             // The pooled connection was closed as we sent: once more on a fresh one (RFC 9112, 9.3.1).
             Err(error) if reused && error.failure == Failure::Truncated => {
                 peer.group_key = FRESH;
                 let (session, _) = self.connect(&peer, timeouts).await?;
                 peer.group_key = 0;
-                exchange(session, head, timeouts).await?
+                exchange(session, head, timeouts, early).await?
             }
             other => other?,
         };
@@ -229,6 +230,7 @@ async fn exchange(
     mut session: HttpSession,
     head: Box<RequestHeader>,
     timeouts: &Timeouts,
+    early: Option<&Early>,
 ) -> Result<HttpSession, OriginError> {
     let conversation = async {
         session.write_request_header(head).await?;
@@ -239,7 +241,9 @@ async fn exchange(
             session.read_response_header().await?;
             match status(&session) {
                 // Interim answers are for whoever waits for the final one (RFC 9110, 15.2).
-                Some(status) if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS => {}
+                Some(status) if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS => {
+                    tell(&session, status, early);
+                }
                 _ => return Ok::<(), Box<pingora::Error>>(()),
             }
         }
@@ -264,6 +268,17 @@ async fn exchange(
             failure: Failure::Timeout,
             message: "the origin did not answer within `timeouts.first_byte`".into(),
         }),
+    }
+}
+
+/// 100 is for who sends a body, and nobody does.
+fn tell(session: &HttpSession, status: StatusCode, early: Option<&Early>) {
+    let (Some(early), Some(head)) = (early, session.response_header()) else { return };
+    if status != StatusCode::CONTINUE {
+        let mut fields = head.headers.clone();
+        forwarding::strip_hop_by_hop(&mut fields);
+        // He may have gone.
+        let _ = early.send(Interim { status, fields });
     }
 }
 

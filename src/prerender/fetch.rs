@@ -85,6 +85,7 @@ async fn ask(origin: &dyn Origin, place: &Place, page: &Page) -> Result<OriginRe
         target: page.target.clone(),
         fields: fields.map(|(name, value)| (name, HeaderValue::from_static(value))).into(),
         server: None,
+        early: None,
     };
     let engine = &place.site.engine;
     let started = engine.clock.now();

@@ -7,7 +7,8 @@ use super::synthetic::{Own, wants_json};
 use bytes::Bytes;
 use engine::Failed;
 use engine::flight::{Opened, Watcher};
-use engine::store::Head;
+use engine::origin::Interim;
+use engine::store::{HIDDEN, Head};
 use http::StatusCode;
 use semantics::settlement::Failure;
 use semantics::{CacheStatus, Method, Request, Scheme};
@@ -82,6 +83,29 @@ impl<'c> Client<'c> {
             (true, false) => b"\r\nconnection: keep-alive\r\n\r\n",
             (false, _) => b"\r\nconnection: close\r\n\r\n",
         });
+    }
+
+    /// What the origin says before it answers; never to who would not understand it (RFC 9110, 15.2), nor what is one
+    /// visitor's, or meant for caches.
+    pub(super) async fn interim(&mut self, interim: &Interim) -> io::Result<()> {
+        if !self.http11 {
+            return Ok(());
+        }
+        let (status, fields) =
+            (interim.status, interim.fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+        let mut lines =
+            format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or("Interim")).into_bytes();
+        for (name, value) in fields.filter(|(name, _)| !NOT_SHARED.contains(name) && !HIDDEN.contains(name)) {
+            put(&mut lines, name, value);
+        }
+        match &mut self.to {
+            To::Connection(conn) => {
+                lines.extend_from_slice(b"\r\n");
+                self.around += lines.len() as u64;
+                send(conn, &mut self.pace, &mut [IoSlice::new(&lines)]).await
+            }
+            To::Stream(outlet) => outlet.interim_lines(&lines.into()),
+        }
     }
 
     /// A body on its way, as it comes. A fill that breaks off breaks this answer off too: never a clean short one.

@@ -16,6 +16,7 @@ use semantics::{CacheStatus, Facts, Forward, Outcome, Request, Scheme, Timestamp
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// How a request ended.
 pub(super) enum Ended {
@@ -165,7 +166,7 @@ async fn wait(
             match instead {
                 Some(answer) => answer,
                 None => match site.instead(visit).await {
-                    Instead::Wait => site.engine.answer(visit).await,
+                    Instead::Wait => answer(site, visit, client).await,
                     Instead::NotFound(own) => {
                         let sent = client.own(request, &own).await;
                         return Waited::Ended(finish(site, incoming, visit.route, Outcome::Error, client, sent));
@@ -192,6 +193,21 @@ async fn wait(
         Answer::Unsatisfiable => (Outcome::Error, client.own(request, &unsatisfiable()).await),
     };
     Waited::Ended(finish(site, incoming, visit.route, outcome, client, sent))
+}
+
+/// Waits for an answer; what the origin says before it is told as it comes.
+async fn answer(site: &Site, visit: &Visit<'_>, client: &mut Client<'_>) -> Answer {
+    let (early, mut told) = mpsc::unbounded_channel();
+    let mut answer = std::pin::pin!(site.engine.answer_early(visit, Some(early)));
+    loop {
+        let interim = tokio::select! {
+            biased;
+            Some(interim) = told.recv() => interim,
+            answer = &mut answer => return answer,
+        };
+        // He may have gone: others wait for the same.
+        let _ = client.interim(&interim).await;
+    }
 }
 
 /// Without `hosts`, what was generated before anybody asked is stored under the origin's own name, and answers every host

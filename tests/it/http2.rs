@@ -213,10 +213,11 @@ async fn requests_that_are_reset_at_once_do_not_pile_up() {
         let stream = (2 * n + 1).to_be_bytes();
         let path = format!("/slow?{n}");
         // GET, http, a path and a host (RFC 7541, 6), and a reset.
-        let fields = [&[0x82, 0x86, 0x04, path.len() as u8][..], path.as_bytes(), &[0x41, 9], HOST.as_bytes()].concat();
+        let length = |of: &[u8]| u8::try_from(of.len()).unwrap();
+        let fields =
+            [&[0x82, 0x86, 0x04, length(path.as_bytes())][..], path.as_bytes(), &[0x41, 9], HOST.as_bytes()].concat();
         bytes.extend(
-            [&[0, 0, fields.len() as u8, 1, 5][..], &stream, &fields, &[0, 0, 4, 3, 0], &stream, &[0, 0, 0, 8]]
-                .concat(),
+            [&[0, 0, length(&fields), 1, 5][..], &stream, &fields, &[0, 0, 4, 3, 0], &stream, &[0, 0, 0, 8]].concat(),
         );
     }
     let _ = abuser.write_all(&bytes).await;

@@ -25,6 +25,7 @@ mod guards;
 mod hits;
 mod http2;
 mod init;
+mod interim;
 mod limits;
 mod metrics;
 mod metrics_each;

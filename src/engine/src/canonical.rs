@@ -54,6 +54,7 @@ pub(crate) fn request(visit: &Visit<'_>, nominated: &[String], carry: Carry, kin
         target,
         fields: fields.0,
         server: None,
+        early: None,
     }
 }
 

@@ -6,6 +6,7 @@ use semantics::settlement::Failure;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Index of an origin in the configuration's order.
 pub type OriginId = usize;
@@ -50,7 +51,19 @@ pub struct OriginRequest {
     pub fields: Vec<(HeaderName, HeaderValue)>,
     /// The server to ask, if it is well; `None`: any.
     pub server: Option<ServerId>,
+    /// Who waits for it, and hears of interim answers.
+    pub early: Option<Early>,
 }
+
+/// What an origin says before it answers, 103 say (RFC 9110, 15.2). Hop-by-hop fields are gone.
+#[derive(Clone, Debug)]
+pub struct Interim {
+    pub status: StatusCode,
+    pub fields: HeaderMap,
+}
+
+/// Where interim answers are told.
+pub type Early = UnboundedSender<Interim>;
 
 impl OriginRequest {
     /// `host/path?query`, for messages and for telling a redirect to itself.

@@ -7,7 +7,7 @@ use crate::flight::{Landing, Lead, Opened, Sight, Watcher};
 use crate::guard::Known;
 use crate::history::Cause;
 use crate::invalidate::{Tags, Validity};
-use crate::origin::Kind;
+use crate::origin::{Early, Kind};
 use crate::probe::Probe;
 use crate::store::{KeyHash, StoredResponse};
 use crate::{Engine, Selected, Served, Step, Visit};
@@ -52,19 +52,25 @@ enum Role {
 impl Engine {
     /// Answers a visit, waiting for a fill where one is needed.
     pub async fn answer(self: &Arc<Self>, visit: &Visit<'_>) -> Answer {
+        self.answer_early(visit, None).await
+    }
+
+    /// The same, and tells what the origin says before it answers, if it is asked for this visit: what is said to others who
+    /// wait for the same fill may be of another variant.
+    pub async fn answer_early(self: &Arc<Self>, visit: &Visit<'_>, early: Option<Early>) -> Answer {
         match self.shared_home(visit) {
-            Some((hash, key)) => self.answer_at(&Visit { key: &key, hash, ..*visit }).await,
-            None => self.answer_at(visit).await,
+            Some((hash, key)) => self.answer_at(&Visit { key: &key, hash, ..*visit }, early).await,
+            None => self.answer_at(visit, early).await,
         }
     }
 
-    async fn answer_at(self: &Arc<Self>, visit: &Visit<'_>) -> Answer {
+    async fn answer_at(self: &Arc<Self>, visit: &Visit<'_>, early: Option<Early>) -> Answer {
         let arrived = Arrived { epoch: self.journal.epoch(), at: self.clock.now() };
         if visit.route.policy.admit_after > 1 {
             self.admission.note(visit.hash, arrived.at);
         }
         for _ in 0..ROUNDS {
-            if let Some(answer) = self.round(visit, arrived).await {
+            if let Some(answer) = self.round(visit, arrived, early.as_ref()).await {
                 return answer;
             }
         }
@@ -72,7 +78,7 @@ impl Engine {
     }
 
     /// One try; `None`: what was waited for was not for this visit, and it starts over.
-    async fn round(self: &Arc<Self>, visit: &Visit<'_>, arrived: Arrived) -> Option<Answer> {
+    async fn round(self: &Arc<Self>, visit: &Visit<'_>, arrived: Arrived, early: Option<&Early>) -> Option<Answer> {
         let now = self.clock.now();
         let selected = self.select(visit);
         if let Some(answer) = self.without_waiting(visit, &selected, now) {
@@ -89,7 +95,7 @@ impl Engine {
             if again.hash != selected.hash || stored(&again) != stored(&selected) || (verdict && !known) {
                 return None;
             }
-            if let Some(probe) = self.lead(visit, &selected, lead) {
+            if let Some(probe) = self.lead(visit, &selected, lead, early) {
                 return Some(Answer::Pass(Forward::Request, Some(probe)));
             }
         }
@@ -164,17 +170,24 @@ impl Engine {
     }
 
     /// Starts the fill, or returns the probe by which a personal visitor's own request finds out whether there may be one.
-    fn lead(self: &Arc<Self>, visit: &Visit<'_>, selected: &Selected, lead: Lead) -> Option<Probe> {
+    fn lead(
+        self: &Arc<Self>,
+        visit: &Visit<'_>,
+        selected: &Selected,
+        lead: Lead,
+        early: Option<&Early>,
+    ) -> Option<Probe> {
         let isr = visit.route.policy.is_isr();
         let unknown = selected.stored.is_none() && !isr;
         let personal = unknown && visit.is_personal(&selected.nominated);
-        let (request, cause) = match &selected.stored {
+        let (mut request, cause) = match &selected.stored {
             Some(stored) => (canonical::refresh(visit, stored, Kind::Fill), Cause::Expired),
             None => {
                 let carry = if unknown && !personal { Carry::BrowserFields } else { Carry::KeyOnly };
                 (canonical::request(visit, &selected.nominated, carry, Kind::Fill), Cause::Miss)
             }
         };
+        request.early = early.filter(|_| !personal).cloned();
         let job = Job::new(self, visit, lead, request, selected.hash, selected.stored.clone(), cause);
         if personal {
             return Some(Probe::new(job, visit));

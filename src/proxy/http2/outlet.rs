@@ -57,6 +57,11 @@ impl Outlet {
         Ok(())
     }
 
+    /// The same of a head as it is written for HTTP/1.
+    pub(in crate::proxy) fn interim_lines(&mut self, head: &Bytes) -> io::Result<()> {
+        self.interim(head::response(head, b"")?)
+    }
+
     /// 103, and whatever else comes before the answer (RFC 9110, 15.2).
     pub(super) fn interim(&mut self, response: Response<()>) -> io::Result<()> {
         self.respond.send_informational(response).map_err(told)

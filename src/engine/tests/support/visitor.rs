@@ -250,6 +250,7 @@ impl World {
             target: target.to_owned(),
             fields: fields.iter().map(line).collect(),
             server: None,
+            early: None,
         };
         let mut response = match self.origin.fetch(request).await {
             Ok(response) => response,
