@@ -252,10 +252,12 @@ async fn exchange(
         Ok(Ok(())) if status(&session) == Some(StatusCode::SWITCHING_PROTOCOLS) => {
             Err(OriginError { failure: Failure::Malformed, message: "the origin switched protocols unasked".into() })
         }
-        Ok(Ok(())) if !is_framed_plainly(&session) => Err(OriginError {
-            failure: Failure::Malformed,
-            message: "the origin's answer has a Transfer-Encoding other than `chunked`".into(),
-        }),
+        Ok(Ok(())) if !session.response_header().is_none_or(|head| forwarding::is_framed_plainly(&head.headers)) => {
+            Err(OriginError {
+                failure: Failure::Malformed,
+                message: "the origin's answer has a Transfer-Encoding other than `chunked`".into(),
+            })
+        }
         Ok(Ok(())) if session.as_http1().is_some_and(|one| mixes_line_ends(&one.get_headers_raw_bytes())) => {
             Err(OriginError {
                 failure: Failure::Malformed,
@@ -291,18 +293,6 @@ fn mixes_line_ends(head: &[u8]) -> bool {
     let lines = head.iter().filter(|b| **b == b'\n').count();
     let proper = memchr::memmem::find_iter(head, b"\r\n").count();
     proper != lines && proper != 0
-}
-
-/// Whether an answer's end can be told: no Transfer-Encoding, or exactly `chunked` (RFC 9112, 6.3). Of anything else
-/// pingora would take the end of the connection for the end of the body.
-fn is_framed_plainly(session: &HttpSession) -> bool {
-    let codings = session.response_header().map(|head| head.headers.get_all(http::header::TRANSFER_ENCODING).iter());
-    let mut codings = codings.into_iter().flatten();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(one), None) => one.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
-    }
 }
 
 fn reading(error: &pingora::Error) -> OriginError {

@@ -84,3 +84,14 @@ const HOP_BY_HOP: [&str; 8] = [
 
 /// No origin may have these removed by nominating them: what is stored would change its meaning.
 const PROTECTED: [&str; 6] = ["cache-control", "content-type", "content-encoding", "vary", "set-cookie", "age"];
+
+/// Whether an answer's end can be told: no Transfer-Encoding, or exactly `chunked` (RFC 9112, 6.3). Of anything else
+/// pingora would take the end of the connection for the end of the body.
+pub fn is_framed_plainly(fields: &HeaderMap) -> bool {
+    let mut codings = fields.get_all(http::header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(one), None) => one.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}

@@ -241,6 +241,7 @@ impl ProxyHttp for Passed {
         if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
             upstream.balance.succeeded(server);
         }
+        answer::settle_framing(response)?;
         written::after_unsafe(session, response, handed(ctx)?).await;
         if let Some(probe) = ctx.handover.as_mut().and_then(|h| h.probe.as_mut()) {
             let mut fields = response.headers.clone();

@@ -21,6 +21,7 @@ mod crowds;
 mod failures;
 mod fallbacks;
 mod frameworks;
+mod framing;
 mod guards;
 mod hits;
 mod http2;

@@ -13,6 +13,7 @@ mod dsl;
 mod answers;
 mod bytes;
 mod chance;
+mod huge;
 mod kills;
 mod mutants;
 mod process;

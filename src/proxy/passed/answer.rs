@@ -1,9 +1,10 @@
 //! What a client of the passed road is told when it ends before the origin has answered.
 
 use super::Passage;
+use crate::origin::forwarding::is_framed_plainly;
 use crate::proxy::synthetic::Own;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
@@ -50,6 +51,22 @@ pub(super) fn status_of(error: &Error) -> u16 {
         (kind, _) if kind.as_str().starts_with("Connect") || kind.as_str().starts_with("Socket") => 502,
         _ => 500,
     }
+}
+
+/// One reading for whoever comes behind us. Lengths that agree, which pingora takes for one, are told as one (RFC 9110, 8.6).
+pub(super) fn settle_framing(response: &mut ResponseHeader) -> pingora::Result<()> {
+    if !is_framed_plainly(&response.headers) {
+        let why = "the answer has a Transfer-Encoding other than `chunked`";
+        return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+    }
+    let mut lines = response.headers.get_all(header::CONTENT_LENGTH).iter();
+    let (Some(line), more) = (lines.next(), lines.next().is_some()) else { return Ok(()) };
+    let first = line.as_bytes().split(|b| *b == b',').next().unwrap_or_default().trim_ascii();
+    if more || first.len() != line.len() {
+        let first = HeaderValue::from_bytes(first).map_err(|_| Error::new(ErrorType::InvalidHTTPHeader))?;
+        response.insert_header(header::CONTENT_LENGTH, first)?;
+    }
+    Ok(())
 }
 
 pub(super) async fn write_own(session: &mut Session, own: &Own, json: bool) -> pingora::Result<()> {

@@ -1,6 +1,7 @@
 //! The words of the tests: [`Origin`], [`Edge`] and what clients get. Nothing sleeps to synchronise: whoever waits,
 //! waits for a fact, and not for ever.
 
+mod bytes;
 mod client;
 mod edge;
 mod http2;
@@ -9,6 +10,7 @@ mod reply;
 mod snapshot;
 mod tls;
 
+pub use bytes::BytesOrigin;
 pub use client::{Crowd, HOST, Raw, Request, Response};
 pub use edge::{Edge, Larder, PLAIN, SHORT, Scratch};
 pub use http2::{Http2, Http2Origin, Told, of};
