@@ -45,6 +45,8 @@ mod probes;
 mod records;
 #[path = "engine/selection.rs"]
 mod selection;
+#[path = "engine/spaces.rs"]
+mod spaces;
 #[path = "engine/storms.rs"]
 mod storms;
 #[path = "engine/tags.rs"]

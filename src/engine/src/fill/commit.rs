@@ -29,7 +29,7 @@ impl Job {
     pub(super) fn commit(
         &mut self,
         storable: &Storable,
-        placed: Placed,
+        mut placed: Placed,
         body: Bytes,
         broken: Option<Broken>,
     ) -> Result<Landing, Ending> {
@@ -45,8 +45,8 @@ impl Job {
             return Err(Ending::failed(Failed::plain(Failure::Guard(broken), message, now)));
         }
         // A byte-identical body is not stored twice (semantics 19), nor coded.
-        let same = self.stored.as_ref().filter(|stored| stored.body.is(&body));
-        let body = same.map_or_else(|| Body::from(body), |stored| stored.body.clone());
+        let same = self.stored.clone().filter(|stored| stored.body.is(&body));
+        let body = same.as_ref().map_or_else(|| Body::from(body), |stored| stored.body.clone());
         let times = Times { requested: storable.requested, responded: storable.responded, completed: now };
         let etag = self.made_up_etag(response, &body);
         self.tell_stripped_cookies(response);
@@ -56,7 +56,7 @@ impl Job {
             freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times, replaces);
         let admitted = self.is_admitted();
         if broken.is_none() && admitted {
-            self.publish(&placed);
+            placed = self.publish(placed, &storable.nominated, &response.fields);
         }
         let coded = same.map_or_else(Coded::default, |stored| stored.coded.carried(&head));
         let stored = Arc::new(StoredResponse {

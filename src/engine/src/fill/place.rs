@@ -80,20 +80,44 @@ impl Job {
         !new || after <= 1 || self.engine.admission.requests(self.primary, self.engine.clock.now()) >= after
     }
 
-    /// Makes a stored variant findable, and lets the oldest one go when there are too many.
-    pub(super) fn publish(&self, placed: &Placed) {
-        let Some(spec) = &placed.spec else { return };
-        let now = self.engine.clock.now();
-        let there = self.engine.store.peek(self.primary, &self.key);
-        if !matches!(&there, Some(Slot::Varies(known)) if Arc::ptr_eq(known, spec)) {
-            self.engine.store.put(self.primary, Slot::Varies(spec.clone()), now);
-        }
+    /// Makes a stored variant findable, and lets the oldest one go when there are too many. Where its URL has begun to vary
+    /// further since its place was chosen, it has another one. Nobody finds the variants of a URL that begins to vary
+    /// further: they go.
+    pub(super) fn publish(&mut self, placed: Placed, nominated: &[String], fields: &HeaderMap) -> Placed {
+        let outdated = |known: &VarySpec| {
+            let names = placed.spec.as_ref().map_or(&[][..], |spec| &spec.names);
+            !known.names.iter().all(|name| names.contains(name))
+        };
+        let known = self.known_spec();
+        let mut placed = if known.as_deref().is_some_and(outdated) { self.place(nominated, fields) } else { placed };
+        let (Some(spec), now) = (&placed.spec, self.engine.clock.now()) else { return placed };
+        let spec = match known {
+            Some(known) if known.names == spec.names => known,
+            before => {
+                self.engine.store.put(self.primary, Slot::Varies(spec.clone()), now);
+                let orphans = before.map(|spec| std::mem::take(&mut *spec.variants.lock())).unwrap_or_default();
+                for orphan in orphans.into_iter().filter(|orphan| *orphan != placed.hash) {
+                    self.engine.store.remove(orphan, &placed.key, true);
+                }
+                spec.clone()
+            }
+        };
         let (new, oldest) = spec.admit(placed.hash);
         if let Some(oldest) = oldest {
             self.engine.store.remove(oldest, &placed.key, true);
         }
         if new {
             self.engine.store.keep(self.primary, &Slot::Varies(spec.clone()));
+        }
+        placed.spec = Some(spec);
+        placed
+    }
+
+    /// What is known to select among the responses at this URL.
+    fn known_spec(&self) -> Option<Arc<VarySpec>> {
+        match self.engine.store.peek(self.primary, &self.key) {
+            Some(Slot::Varies(spec)) => Some(spec),
+            _ => None,
         }
     }
 
