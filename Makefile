@@ -14,7 +14,7 @@ setup-bench: setup
 	@tests/setup.sh nginx wrk python3 taskset
 
 setup-compare: setup-bench setup-test
-	@tests/setup.sh varnishd varnish-modules
+	@tests/setup.sh varnishd varnish-modules h2load
 
 setup-long: setup-bench
 	@tests/setup.sh python3-venv strace

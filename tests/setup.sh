@@ -10,6 +10,7 @@ package_of() {
     nginx) echo nginx-light ;;
     taskset) echo util-linux ;;
     varnishd) echo varnish ;;
+    h2load) echo nghttp2-client ;;
     *) echo "$1" ;;
   esac
 }

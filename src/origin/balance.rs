@@ -5,10 +5,12 @@ use super::{ServerSettings, Settings};
 use engine::origin::ServerId;
 use engine::{Clock, Metrics};
 use parking_lot::Mutex;
+use pingora::ErrorType;
+use pingora::upstreams::peer::{ALPN, HttpPeer};
 use semantics::Timestamp;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Failures in a row, to connect or to answer, that open the breaker.
@@ -22,7 +24,12 @@ pub struct Server {
     addresses: Addresses,
     turn: AtomicUsize,
     breaker: Mutex<Breaker>,
+    /// It has said that it wants HTTP/1.1 after all.
+    http1: AtomicBool,
 }
+
+/// How often a connection of HTTP/2 is looked at: one that is dead is not found out by writing.
+const PING_EVERY: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
 struct Breaker {
@@ -55,6 +62,7 @@ impl Balance {
                 addresses: Addresses::resolve(&server.host, server.port).await,
                 turn: AtomicUsize::new(0),
                 breaker: Mutex::default(),
+                http1: AtomicBool::new(false),
             }));
         }
         let weights: Vec<u32> = settings.servers.iter().map(|s| s.weight).collect();
@@ -119,6 +127,26 @@ impl Balance {
 }
 
 impl Server {
+    /// Lets it choose between HTTP/1.1 and HTTP/2. A connection carries one request at a time, as pingora has it: then no
+    /// reader holds up another, and what does not answer is left alone with its connection.
+    pub fn negotiate(&self, peer: &mut HttpPeer) {
+        if self.offers_http2() {
+            peer.options.alpn = ALPN::H2H1;
+            peer.options.h2_ping_interval = Some(PING_EVERY);
+        }
+    }
+
+    pub fn offers_http2(&self) -> bool {
+        self.settings.tls && self.settings.http2 && !self.http1.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it wants HTTP/1.1, if that is what this error says (RFC 9113, 7: `HTTP_1_1_REQUIRED`).
+    pub fn note_protocol(&self, error: &pingora::Error) {
+        if matches!(error.etype(), ErrorType::H2Downgrade | ErrorType::InvalidH2) {
+            self.http1.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// The address to dial next: each in its turn.
     pub fn address(&self) -> Option<SocketAddr> {
         let all = self.addresses.all();

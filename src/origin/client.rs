@@ -5,7 +5,7 @@
 
 use super::balance::{Balance, Server};
 use super::forwarding::{self, Identity};
-use super::{ServerSettings, Settings, Timeouts};
+use super::{Settings, Timeouts};
 use bytes::Bytes;
 use engine::origin::{Body, BoxFuture, Early, Interim, Origin, OriginError, OriginRequest, OriginResponse};
 use engine::{Clock, Metrics};
@@ -103,17 +103,20 @@ impl Client {
     ) -> Result<OriginResponse, OriginError> {
         let timeouts = &upstream.settings.timeouts;
         let head = self.request_head(upstream, server, request)?;
-        let mut peer = peer(address, &server.settings, timeouts);
+        let mut peer = peer(address, server, timeouts);
+        let offered = server.offers_http2();
         let (session, reused) = self.connect(&peer, timeouts).await?;
         let early = request.early.as_ref();
-        let first = exchange(session, head.clone(), timeouts, early).await;
+        let first = exchange(session, head.clone(), server, timeouts, early).await;
         let session = match first {
-            // The pooled connection was closed as we sent: once more on a fresh one (RFC 9112, 9.3.1).
-            Err(error) if reused && error.failure == Failure::Truncated => {
+            // The pooled connection was closed as we sent: once more on a fresh one (RFC 9112, 9.3.1). Or it is to be another
+            // protocol: nothing was done (RFC 9113, 7).
+            Err(error) if (reused && error.failure == Failure::Truncated) || offered != server.offers_http2() => {
+                peer = self::peer(address, server, timeouts);
                 peer.group_key = FRESH;
                 let (session, _) = self.connect(&peer, timeouts).await?;
                 peer.group_key = 0;
-                exchange(session, head, timeouts, early).await?
+                exchange(session, head, server, timeouts, early).await?
             }
             other => other?,
         };
@@ -176,12 +179,14 @@ impl Client {
             .map_or((StatusCode::BAD_GATEWAY, HeaderMap::new()), |head| (head.status, head.headers.clone()));
         let chunked = fields.contains_key(http::header::TRANSFER_ENCODING);
         let length = fields.get(http::header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.trim().parse().ok());
-        let bodiless = session.response_done();
+        // What HTTP/2 would let come behind such a head is nobody's (RFC 9110, 6.4.1).
+        let headed_alone = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let bodiless = session.response_done() || headed_alone;
         let length = if bodiless { Some(0) } else { length.filter(|_| !chunked) };
         let close_delimited = session.as_http1().is_some() && !bodiless && !chunked && length.is_none();
         forwarding::strip_hop_by_hop(&mut fields);
         let body = HttpBody {
-            session: Some(session),
+            session: (!headed_alone || session.response_done()).then_some(session),
             connector: self.connector.clone(),
             peer,
             upstream: upstream.clone(),
@@ -212,8 +217,8 @@ pub fn breakers_open() -> OriginError {
     }
 }
 
-fn peer(address: SocketAddr, server: &ServerSettings, timeouts: &Timeouts) -> HttpPeer {
-    let mut peer = server.peer(address);
+fn peer(address: SocketAddr, server: &Server, timeouts: &Timeouts) -> HttpPeer {
+    let mut peer = server.settings.peer(address);
     server.negotiate(&mut peer);
     peer.options.connection_timeout = Some(timeouts.connect);
     peer.options.total_connection_timeout = Some(timeouts.connect);
@@ -229,13 +234,14 @@ fn address_of(peer: &HttpPeer) -> String {
 async fn exchange(
     mut session: HttpSession,
     head: Box<RequestHeader>,
+    server: &Server,
     timeouts: &Timeouts,
     early: Option<&Early>,
 ) -> Result<HttpSession, OriginError> {
     let conversation = async {
-        session.write_request_header(head).await?;
-        if session.as_http2().is_some() {
-            session.finish_request_body().await?;
+        match &mut session {
+            HttpSession::H2(two) => two.write_request_header(head, true)?,
+            other => other.write_request_header(head).await?,
         }
         loop {
             session.read_response_header().await?;
@@ -265,7 +271,10 @@ async fn exchange(
             })
         }
         Ok(Ok(())) => Ok(session),
-        Ok(Err(error)) => Err(reading(&error)),
+        Ok(Err(error)) => {
+            server.note_protocol(&error);
+            Err(reading(&error))
+        }
         Err(_) => Err(OriginError {
             failure: Failure::Timeout,
             message: "the origin did not answer within `timeouts.first_byte`".into(),

@@ -8,7 +8,7 @@ pub mod forwarding;
 pub use balance::Server;
 pub use client::{Client, Upstream, breakers_open};
 
-use pingora::upstreams::peer::{ALPN, HttpPeer};
+use pingora::upstreams::peer::HttpPeer;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -73,21 +73,10 @@ pub struct Settings {
     pub passed: PassedSettings,
 }
 
-/// Requests of one connection of HTTP/2 at a time; a server may allow less.
-const STREAMS: usize = 32;
-
 impl ServerSettings {
     /// One of its addresses, as pingora dials it. Over TLS its name goes along: without one pingora would verify nothing.
     pub fn peer(&self, address: SocketAddr) -> HttpPeer {
         HttpPeer::new(address, self.tls, if self.tls { self.host.clone() } else { String::new() })
-    }
-
-    /// Lets the server choose between HTTP/1.1 and HTTP/2.
-    pub fn negotiate(&self, peer: &mut HttpPeer) {
-        if self.tls && self.http2 {
-            peer.options.alpn = ALPN::H2H1;
-            peer.options.max_h2_streams = STREAMS;
-        }
     }
 
     /// `host:port`, an IPv6 address in brackets; the default port is left out.

@@ -267,7 +267,7 @@ pub(super) async fn tell(
         "refused",
     );
     // He may be gone; there is nobody else to tell.
-    if client.own_as(&own, false, false).await.is_ok() {
+    if client.own_as(&own, false, method == b"HEAD").await.is_ok() {
         let now = site.engine.clock.now();
         let (status, took, route) = (refusal.status.as_u16(), now.since(started), &site.routes.unmatched);
         route.metrics.request(Outcome::Error, status, took);

@@ -38,7 +38,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub(super) const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// So much may wait to be sent on a stream, in bytes: of a hundred streams of one slow client, too.
-const WAITING: usize = 128 * 1024;
+const WAITING: usize = 32 * 1024;
 
 /// So many requests of a connection are at work at a time. A client may have a hundred streams; but those that he has reset
 /// count no more, and what they asked for may go on for a moment.
@@ -46,6 +46,9 @@ const AT_WORK: usize = 128;
 
 /// So long a client may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The same when Larder leaves: he may still be reading what was sent to him last.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// The requests of a connection that are at work.
 struct Streams {
@@ -118,7 +121,7 @@ where
     let mut leaving = false;
     let mut timer = pin!(sleep(idle));
     loop {
-        let leave = tokio::select! {
+        let within = tokio::select! {
             biased;
             accepted = connection.accept() => {
                 let Some(Ok((request, mut respond))) = accepted else { return };
@@ -129,9 +132,9 @@ where
                 let outlet = Outlet::new(respond, secure);
                 let site = current.load().clone();
                 tokio::spawn(exchange(door.clone(), site, request, outlet, visitor, streams.begin()));
-                false
+                None
             }
-            _ = shutdown.wait_for(|down| *down), if !leaving => true,
+            _ = shutdown.wait_for(|down| *down), if !leaving => Some(DRAIN),
             () = timer.as_mut() => {
                 let now = clock.now();
                 let due = streams.quiet_since().unwrap_or(now).after(idle);
@@ -139,14 +142,14 @@ where
                 if leaving && due <= now {
                     return;
                 }
-                due <= now
+                (due <= now).then_some(FAREWELL)
             }
         };
-        if leave {
+        if let Some(within) = within {
             // He hears which of his requests were taken (RFC 9113, 6.8), and leaves when they are answered.
             connection.graceful_shutdown();
-            (leaving, idle) = (true, FAREWELL);
-            timer.as_mut().reset(Instant::now() + FAREWELL);
+            (leaving, idle) = (true, within);
+            timer.as_mut().reset(Instant::now() + within);
         }
     }
 }
@@ -170,14 +173,10 @@ async fn exchange(
         }
     };
     match road::take(&site, &head, visitor, &mut client, &mut Scratch::default()).await {
-        Ended::Answered => {}
-        Ended::Broken => outlet.break_off(),
+        Ended::Answered | Ended::Broken => {}
         Ended::Passed(handover) => match super::head::owned(&head) {
             Ok(asked) => pass(&door, *handover, asked, body, outlet).await,
-            Err(error) => {
-                tracing::debug!(%error, "a request could not be passed");
-                outlet.break_off();
-            }
+            Err(error) => tracing::debug!(%error, "a request could not be passed"),
         },
     }
 }

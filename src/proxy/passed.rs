@@ -10,14 +10,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use engine::coding::Stream;
 use engine::origin::Kind;
-use engine::store::HIDDEN;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use semantics::settlement::Failure;
-use semantics::{CacheStatus, Outcome, Timestamp, personal};
+use semantics::{CacheStatus, Outcome, Timestamp};
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,8 +25,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 mod answer;
 mod coding;
+mod fields;
 pub(super) mod note;
 mod written;
+
+pub(super) use fields::{address, dress};
 
 /// pingora's hooks.
 pub struct Passed {
@@ -165,7 +167,11 @@ impl ProxyHttp for Passed {
             return Error::e_explain(ErrorType::HTTPStatus(503), "no server of the origin may be asked");
         };
         let mut peer = peer(&upstream, &server, address);
-        server.settings.negotiate(&mut peer);
+        // pingora's client of HTTP/2 does not hear 100, and sends chunks to who knows none.
+        let head = session.req_header();
+        if head.version != http::Version::HTTP_10 && !head.headers.contains_key(header::EXPECT) {
+            server.negotiate(&mut peer);
+        }
         ctx.server = Some(server);
         let accept = session.get_header(header::ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
         if memchr::memmem::find(accept, b"text/event-stream").is_some() {
@@ -186,6 +192,9 @@ impl ProxyHttp for Passed {
         ctx: &mut Passage,
         client_reused: bool,
     ) -> Box<Error> {
+        if let Some(server) = &ctx.server {
+            server.note_protocol(&error);
+        }
         // Once more only what may be repeated, and only where the connection was closed before it was used (RFC 9112, 9.3.1).
         if !session.req_header().method.is_idempotent() || session.as_ref().retry_buffer_truncated() || ctx.fresh_next {
             error.set_retry(false);
@@ -262,6 +271,19 @@ impl ProxyHttp for Passed {
         coding::piece(&mut ctx.coder, body, end_of_stream)
             .map_err(|error| Error::because(ErrorType::InternalError, "coding the answer", error))?;
         Ok(None)
+    }
+
+    /// The end of a coded body that has trailers behind it, which are no part of what was coded.
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut HeaderMap,
+        ctx: &mut Passage,
+    ) -> pingora::Result<Option<Bytes>> {
+        let mut end = None;
+        coding::piece(&mut ctx.coder, &mut end, true)
+            .map_err(|error| Error::because(ErrorType::InternalError, "coding the answer", error))?;
+        Ok(end)
     }
 
     async fn response_filter(
@@ -341,58 +363,4 @@ impl ProxyHttp for Passed {
 /// What Cache-Status says of an answer that was passed.
 pub(super) fn cache_status(handover: &Handover) -> CacheStatus {
     CacheStatus::Forwarded { why: handover.why, status: None, stored: false, collapsed: false }
-}
-
-/// Makes a visitor's request the one that this server is to see (semantics 52).
-pub(super) fn address(
-    request: &mut RequestHeader,
-    handover: &Handover,
-    upstream: &Upstream,
-    server: Option<&Server>,
-) -> pingora::Result<()> {
-    let peer = handover.peer.ip();
-    if request.headers.get_all(header::VIA).iter().any(|v| handover.site.identity.is_in(v.as_bytes())) {
-        return Error::e_explain(ErrorType::HTTPStatus(508), "the request came through this Larder before");
-    }
-    cleanse(request, handover.site.trust.of(peer));
-    let host = |s: &Server| forwarding::host_header(&upstream.settings.host, &handover.host, &s.settings);
-    if let Some(host) = server.and_then(host) {
-        request.insert_header(header::HOST, host)?;
-    }
-    for (name, value) in forwarding::forwarded(&handover.host, handover.scheme) {
-        if let Some(value) = value {
-            request.insert_header(name, value)?;
-        }
-    }
-    request.append_header(HeaderName::from_static("x-forwarded-for"), peer.to_string())?;
-    request.append_header(header::VIA, handover.site.identity.via().clone())?;
-    Ok(())
-}
-
-/// What we add to an answer of the origin's, and what of it is not for visitors.
-pub(super) fn dress(response: &mut ResponseHeader, handover: &Handover) -> pingora::Result<()> {
-    let mut value = Vec::with_capacity(48);
-    cache_status(handover).write(&mut value);
-    response.append_header(HeaderName::from_static("cache-status"), value.as_slice())?;
-    // All but what says how fresh the application's own cache was: here it is the application that answers.
-    for name in HIDDEN.iter().filter(|n| **n != "x-nextjs-cache") {
-        response.remove_header(*name);
-    }
-    for (name, value) in &handover.route.policy.response_headers {
-        response.insert_header(name.clone(), value.as_str())?;
-    }
-    Ok(())
-}
-
-/// Removes what only frameworks may say, and what only trusted proxies may (semantics 52).
-fn cleanse(request: &mut RequestHeader, trusted: bool) {
-    let names: Vec<HeaderName> = request.headers.keys().cloned().collect();
-    for name in names {
-        // Many servers take an underscore for a hyphen.
-        let meant = name.as_str().replace('_', "-");
-        let forwarding = meant == "forwarded" || meant.starts_with("x-forwarded-") || meant == "x-real-ip";
-        if personal::is_framework_internal(&meant) || (forwarding && !trusted) {
-            request.remove_header(&name);
-        }
-    }
 }

@@ -1,8 +1,6 @@
 //! HTTP/2 towards clients (RFC 9113): the same answers as in HTTP/1, and nothing that a client could hold open.
 
-use crate::dsl::{
-    ALL_VERSIONS, Authority, Edge, HOST, Http2, Http2Origin, Origin, Raw, Reply, Told, in_time, inside, ms, of, until,
-};
+use crate::dsl::{ALL_VERSIONS, Authority, Edge, HOST, Http2, Origin, Raw, Reply, in_time, inside, ms, of, until};
 use bytes::Bytes;
 use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -293,6 +291,22 @@ async fn leaving_larder_answers_what_it_has_taken() {
 }
 
 #[tokio::test]
+async fn errors_have_no_body_for_who_asked_for_none_and_cookies_are_one_field() {
+    let origin = Origin::start().await;
+    origin.page("/p", "x").cache_control(FRESH);
+    let edge = edge(&origin).await;
+    let client = Http2::plain(edge.listen).await;
+    let crumbs = (0..150).fold(of("GET", "/p"), |request, n| request.header("cookie", format!("c{n}={n}")));
+    client.ask(crumbs).await.status(200);
+    origin.down().await;
+    for path in ["/down", "/down?cookie"] {
+        let request = of("HEAD", path).header("cookie", "session=1").header("authorization", "Basic eDp5");
+        client.ask(request).await.status(502).is("");
+    }
+    client.ask(of("HEAD", "/a\"b")).await.status(400).is("");
+}
+
+#[tokio::test]
 async fn the_access_log_says_what_was_spoken() {
     let origin = Origin::start().await;
     origin.page("/p", "x").cache_control(FRESH);
@@ -330,75 +344,4 @@ async fn over_tls_clients_choose() {
         }
     }
     assert_eq!(origin.last("/p").field("x-forwarded-proto").as_deref(), Some("https"));
-}
-
-/// A configuration whose origin is `localhost` at that port, over TLS.
-fn by_https(port: u16, more: &str) -> String {
-    format!(
-        "listen: {{listen}}\nadmin:\n  listen: {{admin}}\norigins:\n  app:\n    servers: [{{ url: 'https://localhost:{port}' }}]\n{more}"
-    )
-}
-
-#[tokio::test]
-async fn origins_that_choose_http_2_are_asked_in_it() {
-    let authority = Authority::new();
-    let behind = Http2Origin::start(&authority.issue(&["localhost"]), Told::Page("one".into())).await;
-    let edge = Edge::trusting(authority.path(), &Origin::start().await, &by_https(behind.port, "")).await;
-    edge.get("/p").await.status(200).is("one");
-    edge.stored("/p").await.is("one");
-    let large = "large ".repeat(100_000);
-    behind.tells(Told::Page(large.clone()));
-    edge.get("/large").await.status(200).is(&large);
-    behind.tells(Told::Echo);
-    for body in ["both ways", &large, ""] {
-        edge.post("/echo", body).await.status(200).is(body).cache_status("fwd=method");
-    }
-    for one in behind.seen() {
-        assert_eq!((one.version, one.uri.host()), (http::Version::HTTP_2, Some(HOST)));
-        assert_eq!(one.headers["x-forwarded-host"], HOST);
-    }
-    // Many at a time.
-    behind.tells(Told::Page("many".into()));
-    let crowd = crate::dsl::Crowd::of((0..100).map(|n| edge.get(&format!("/many/{n}"))));
-    for answer in crowd.answers().await {
-        answer.status(200).is("many");
-    }
-}
-
-#[tokio::test]
-async fn a_good_page_is_kept_whatever_an_origin_does_in_http_2() {
-    let authority = Authority::new();
-    let behind = Http2Origin::start(&authority.issue(&["localhost"]), Told::Page("good".into())).await;
-    let routes = "routes: [{ match: /**, revalidate: 1s }]\n";
-    let edge = Edge::trusting(authority.path(), &Origin::start().await, &by_https(behind.port, routes)).await;
-    edge.stored("/p").await.is("good");
-    for (told, reason) in [(Told::Cut("bad".into()), "truncated"), (Told::Reset, "truncated")] {
-        behind.tells(told.clone());
-        let before = edge.metric("larder_refresh_failures_total").await;
-        until("its refresh fails", async || {
-            edge.get("/p").await.is("good");
-            edge.metric("larder_refresh_failures_total").await > before
-        })
-        .await;
-        assert!(edge.metric(&format!("larder_refresh_failures_total{{reason=\"{reason}\"}}")).await >= 1.0);
-        edge.get("/p").await.status(200).is("good");
-        // Nobody has it: it breaks off, or is not there.
-        for one in [edge.get("/new"), edge.post("/write", "x")] {
-            let answer = one.send().await;
-            assert!(answer.as_ref().map_or(true, |answer| answer.code == 502 || !answer.whole), "{answer:?}");
-        }
-    }
-    behind.tells(Told::Page("better".into()));
-    edge.until_is("/p", "better").await;
-}
-
-#[tokio::test]
-async fn origins_are_not_asked_in_http_2_where_the_configuration_says_so() {
-    let authority = Authority::new();
-    let behind = Http2Origin::start(&authority.issue(&["localhost"]), Told::Page("one".into())).await;
-    let yaml = by_https(behind.port, "    http2: false\n");
-    let edge = Edge::trusting(authority.path(), &Origin::start().await, &yaml).await;
-    // This one speaks nothing else.
-    edge.get("/p").await.status(502);
-    assert!(behind.seen().is_empty());
 }

@@ -25,6 +25,7 @@ mod framing;
 mod guards;
 mod hits;
 mod http2;
+mod http2_origins;
 mod init;
 mod interim;
 mod limits;

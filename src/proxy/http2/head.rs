@@ -37,9 +37,6 @@ pub(super) fn request<'b>(
     if !target.starts_with('/') && target != "*" {
         return Err(bad("the request target is not a path"));
     }
-    if parts.headers.len() > limits.headers {
-        return Err(too_many_fields());
-    }
     let length: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if length + target.len() > limits.header_bytes {
         return Err(too_large());
@@ -48,6 +45,9 @@ pub(super) fn request<'b>(
     let mut fields: Vec<Field<'b>> =
         lines.map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes().trim_ascii() }).collect();
     fields.extend(cookies.map(|value| Field { name: "cookie", value }));
+    if fields.len() > limits.headers {
+        return Err(too_many_fields());
+    }
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     let mut head = Head::of(method, (authority, path, query), Version::HTTP_2, fields, limits)?;
     match head.framing {

@@ -30,6 +30,10 @@ impl Outlet {
         self.secure
     }
 
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// A whole answer, or the beginning of one (`more`): its head as it is written for HTTP/1.
     pub(in crate::proxy) async fn answer(
         &mut self,
@@ -104,6 +108,7 @@ impl Outlet {
     /// What was begun cannot be ended: nobody may take it for whole.
     pub(super) fn break_off(&mut self) {
         if !self.ended {
+            self.ended = true;
             self.respond.send_reset(Reason::INTERNAL_ERROR);
         }
     }
@@ -114,6 +119,13 @@ impl Outlet {
             Some(stream) => stream.poll_reset(cx).map(|_| ()),
             None => self.respond.poll_reset(cx).map(|_| ()),
         }
+    }
+}
+
+/// What has no end was broken off, and what waits for a client who does not read goes at once.
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.break_off();
     }
 }
 

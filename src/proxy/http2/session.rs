@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use h2::RecvStream;
 use http::header::DATE;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Method, Response, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
@@ -35,6 +35,8 @@ pub(super) struct Passing {
     pace: Pace,
     read: usize,
     sent: usize,
+    /// The body has ended; trailers may lie behind it.
+    done: bool,
     /// What was read of the body; `None`: it is too much.
     kept: Option<BytesMut>,
     written: Option<Box<ResponseHeader>>,
@@ -51,6 +53,7 @@ impl Passing {
             pace: Pace::new(min_rate),
             read: 0,
             sent: 0,
+            done: false,
             kept: Some(BytesMut::new()),
             written: None,
             read_timeout: None,
@@ -118,7 +121,10 @@ impl Session for Passing {
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
         let patience = self.read_timeout.unwrap_or(Duration::MAX);
         let late = |_| Error::explain(ErrorType::ReadTimedout, "reading a body in HTTP/2").into_down();
-        let Some(piece) = timeout(patience, self.next_piece()).await.map_err(late)? else { return Ok(None) };
+        let Some(piece) = timeout(patience, self.next_piece()).await.map_err(late)? else {
+            self.done = true;
+            return Ok(None);
+        };
         let piece =
             piece.or_err(ErrorType::ReadError, "reading a body in HTTP/2").map_err(|error| error.into_down())?;
         self.read += piece.len();
@@ -152,7 +158,10 @@ impl Session for Passing {
         if head.status.is_informational() {
             return writing(self.outlet.interim(response));
         }
-        writing(self.outlet.head(response, end))?;
+        // Larder's own words, too, have no body there (RFC 9110, 6.4.1).
+        let bodiless = self.request.method == Method::HEAD
+            || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        writing(self.outlet.head(response, end || bodiless))?;
         self.written = Some(head);
         Ok(())
     }
@@ -162,13 +171,16 @@ impl Session for Passing {
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        if self.outlet.is_ended() {
+            return Ok(());
+        }
         self.sent += data.len();
         writing(self.outlet.piece(data, &mut self.pace).await)?;
         if end { self.finish().await } else { Ok(()) }
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
-        writing(self.outlet.trailers(trailers))
+        if self.outlet.is_ended() { Ok(()) } else { writing(self.outlet.trailers(trailers)) }
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
@@ -218,7 +230,7 @@ impl Session for Passing {
     }
 
     fn is_body_done(&mut self) -> bool {
-        self.body.is_end_stream()
+        self.done || self.body.is_end_stream()
     }
 
     async fn finish(&mut self) -> Result<()> {

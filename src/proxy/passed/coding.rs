@@ -3,7 +3,7 @@
 use crate::proxy::site::Handover;
 use bytes::Bytes;
 use engine::coding::Stream;
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use semantics::coding::{self, Accepted};
 
@@ -22,7 +22,9 @@ pub(super) fn begin(
     handover: &Handover,
 ) -> pingora::Result<Option<Stream>> {
     let order = &handover.route.policy.compress;
-    if order.is_empty() || !coding::is_codable(response.status, &response.headers, length(response)) {
+    // Without a length an answer of HTTP/2 may be over with its head, and nobody is told of an empty body.
+    let may_be_over = response.version == Version::HTTP_2 && length(response).is_none();
+    if order.is_empty() || may_be_over || !coding::is_codable(response.status, &response.headers, length(response)) {
         return Ok(None);
     }
     let accepted = Accepted::of(request.headers.get_all(header::ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes));

@@ -8,7 +8,7 @@ use http::request::Builder;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -125,10 +125,16 @@ pub enum Told {
     Cut(String),
     /// What came along with the request.
     Echo,
+    /// A page, and trailers behind it.
+    Trailed(String),
+    /// 204, and all the same a body.
+    Nothing(String),
     Reset,
+    /// It would rather hear HTTP/1.1 (RFC 9113, 7), and answers this there.
+    WantsHttp1(String),
 }
 
-/// An origin that speaks HTTP/2, over TLS alone.
+/// An origin that speaks HTTP/2, over TLS alone; HTTP/1.1 only to who asks for nothing better.
 pub struct Http2Origin {
     pub port: u16,
     seen: Arc<Mutex<Vec<http::request::Parts>>>,
@@ -137,7 +143,8 @@ pub struct Http2Origin {
 
 impl Http2Origin {
     pub async fn start(issued: &Issued, told: Told) -> Http2Origin {
-        let (acceptor, listener) = (issued.acceptor(&["h2"]), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let (acceptor, listener) =
+            (issued.acceptor(&["h2", "http/1.1"]), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let port = listener.local_addr().unwrap().port();
         let (seen, told) = (Arc::<Mutex<Vec<_>>>::default(), Arc::new(Mutex::new(told)));
         let origin = Http2Origin { port, seen: seen.clone(), told: told.clone() };
@@ -145,7 +152,21 @@ impl Http2Origin {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, seen, told) = (acceptor.clone(), seen.clone(), told.clone());
                 tokio::spawn(async move {
-                    let mut connection = h2::server::handshake(acceptor.accept(stream).await.ok()?).await.ok()?;
+                    let mut stream = acceptor.accept(stream).await.ok()?;
+                    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+                        let Told::WantsHttp1(page) = told.lock().unwrap().clone() else { return None };
+                        let mut seen = Vec::new();
+                        // What is sent behind the head is not looked at.
+                        while !seen.windows(4).any(|end| end == b"\r\n\r\n") {
+                            stream.read_buf(&mut seen).await.ok()?;
+                        }
+                        let head = "HTTP/1.1 200 OK\r\nCache-Control: s-maxage=60\r\nConnection: close\r\n";
+                        let answer = format!("{head}Content-Length: {}\r\n\r\n{page}", page.len());
+                        stream.write_all(answer.as_bytes()).await.ok()?;
+                        stream.shutdown().await.ok()?;
+                        return Some(());
+                    }
+                    let mut connection = h2::server::handshake(stream).await.ok()?;
                     while let Some(Ok((request, respond))) = connection.accept().await {
                         let (parts, body) = request.into_parts();
                         seen.lock().unwrap().push(parts);
@@ -169,8 +190,22 @@ impl Http2Origin {
 }
 
 async fn answer(told: Told, mut body: RecvStream, mut respond: h2::server::SendResponse<Bytes>) -> Option<()> {
+    let (mut trailers, mut status) = (None, 200);
     let (mut page, cut) = match told {
         Told::Page(page) => (Bytes::from(page), false),
+        Told::Trailed(page) => {
+            trailers =
+                Some(http::HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("\"t\""))]));
+            (Bytes::from(page), false)
+        }
+        Told::Nothing(page) => {
+            status = 204;
+            (Bytes::from(page), false)
+        }
+        Told::WantsHttp1(_) => {
+            respond.send_reset(Reason::HTTP_1_1_REQUIRED);
+            return None;
+        }
         Told::Cut(page) => (Bytes::from(page), true),
         Told::Reset => {
             respond.send_reset(Reason::INTERNAL_ERROR);
@@ -185,7 +220,10 @@ async fn answer(told: Told, mut body: RecvStream, mut respond: h2::server::SendR
             (Bytes::from(all), false)
         }
     };
-    let head = http::Response::builder().header("cache-control", "s-maxage=60").header("content-type", "text/html");
+    let head = http::Response::builder()
+        .status(status)
+        .header("cache-control", "s-maxage=60")
+        .header("content-type", "text/html");
     let mut stream = respond.send_response(head.body(()).ok()?, false).ok()?;
     while !page.is_empty() {
         stream.reserve_capacity(page.len());
@@ -194,6 +232,8 @@ async fn answer(told: Told, mut body: RecvStream, mut respond: h2::server::SendR
     }
     if cut {
         stream.send_reset(Reason::INTERNAL_ERROR);
+    } else if let Some(trailers) = trailers {
+        stream.send_trailers(trailers).ok()?;
     } else {
         stream.send_data(Bytes::new(), true).ok()?;
     }

@@ -41,10 +41,12 @@ async fn nobody_gets_another_variant_and_a_page_has_so_many_at_most() {
         for _ in 0..VISITS {
             // Few values, so that there are hits, or many, so that there is no room for all.
             let space = if chance.chance(50) { 3 } else { 1000 };
-            let fields: Vec<(&str, String)> = NAMES
-                .into_iter()
-                .filter_map(|name| chance.chance(70).then(|| (name, format!("v{}", chance.below(space)))))
-                .collect();
+            let mut fields: Vec<(&str, String)> = Vec::new();
+            for name in NAMES {
+                if chance.chance(70) {
+                    fields.push((name, format!("v{}", chance.below(space))));
+                }
+            }
             let target = format!("/{}", chance.index(PAGES));
             let sent: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
             visits.push((world.start(&target, &sent), fields.clone()));
