@@ -40,6 +40,7 @@ mod plain;
 mod poisoning;
 mod prerender;
 mod reload;
+mod rfc9111;
 mod stale;
 mod tls;
 mod twins;
