@@ -55,20 +55,26 @@ pub fn forwarded(host: &str, scheme: Scheme) -> [(HeaderName, Option<HeaderValue
 
 /// Removes what belongs to one connection, and what Connection nominates (RFC 9110, 7.6.1).
 pub fn strip_hop_by_hop(fields: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = fields
+    for name in nominated(fields).into_iter().chain(HOP_BY_HOP.map(HeaderName::from_static)) {
+        fields.remove(name);
+    }
+}
+
+/// What of an answer belongs to the connection to its origin, but for what tells where it ends: that is pingora's to see.
+pub fn of_the_connection(fields: &HeaderMap) -> Vec<HeaderName> {
+    let known = HOP_BY_HOP.map(HeaderName::from_static).into_iter();
+    nominated(fields).into_iter().chain(known).filter(|name| *name != http::header::TRANSFER_ENCODING).collect()
+}
+
+fn nominated(fields: &HeaderMap) -> Vec<HeaderName> {
+    fields
         .get_all(http::header::CONNECTION)
         .iter()
         .filter_map(|v| v.to_str().ok())
         .flat_map(|v| v.split(','))
         .filter_map(|option| option.trim().parse().ok())
         .filter(|name: &HeaderName| !PROTECTED.contains(&name.as_str()))
-        .collect();
-    for name in nominated {
-        fields.remove(name);
-    }
-    for name in HOP_BY_HOP {
-        fields.remove(name);
-    }
+        .collect()
 }
 
 const HOP_BY_HOP: [&str; 8] = [

@@ -295,7 +295,7 @@ fn framing(
     match (length, coding) {
         (Some(_), Some(_)) => Err(bad("there are both Content-Length and Transfer-Encoding")),
         (None, None) => Ok(Framing::None),
-        (None, Some(_)) if version != Version::HTTP_11 => Err(bad("only HTTP/1.1 has Transfer-Encoding")),
+        (None, Some(_)) if version != Version::HTTP_11 => Err(bad("this version of HTTP has no Transfer-Encoding")),
         (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         (None, Some(_)) => {
             Err(refuse(StatusCode::NOT_IMPLEMENTED, "the only transfer coding that is understood is `chunked`"))

@@ -47,8 +47,8 @@ const AT_WORK: usize = 128;
 /// So long a client may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The same when Larder leaves: he may still be reading what was sent to him last.
-const DRAIN: Duration = Duration::from_secs(10);
+/// So long he may take to read what was sent to him last: up to [`WAITING`] of each stream.
+const READS: Duration = Duration::from_secs(60);
 
 /// The requests of a connection that are at work.
 struct Streams {
@@ -121,7 +121,7 @@ where
     let mut leaving = false;
     let mut timer = pin!(sleep(idle));
     loop {
-        let within = tokio::select! {
+        let leave = tokio::select! {
             biased;
             accepted = connection.accept() => {
                 let Some(Ok((request, mut respond))) = accepted else { return };
@@ -132,24 +132,25 @@ where
                 let outlet = Outlet::new(respond, secure);
                 let site = current.load().clone();
                 tokio::spawn(exchange(door.clone(), site, request, outlet, visitor, streams.begin()));
-                None
+                false
             }
-            _ = shutdown.wait_for(|down| *down), if !leaving => Some(DRAIN),
+            _ = shutdown.wait_for(|down| *down), if !leaving => true,
             () = timer.as_mut() => {
                 let now = clock.now();
-                let due = streams.quiet_since().unwrap_or(now).after(idle);
-                timer.as_mut().reset(Instant::now() + due.since(now));
+                let patience = if connection.has_streams() { idle.max(READS) } else { idle };
+                let due = streams.quiet_since().unwrap_or(now).after(patience);
+                timer.as_mut().reset(Instant::now() + due.since(now).min(idle));
                 if leaving && due <= now {
                     return;
                 }
-                (due <= now).then_some(FAREWELL)
+                due <= now
             }
         };
-        if let Some(within) = within {
+        if leave {
             // He hears which of his requests were taken (RFC 9113, 6.8), and leaves when they are answered.
             connection.graceful_shutdown();
-            (leaving, idle) = (true, within);
-            timer.as_mut().reset(Instant::now() + within);
+            (leaving, idle) = (true, FAREWELL);
+            timer.as_mut().reset(Instant::now() + FAREWELL);
         }
     }
 }

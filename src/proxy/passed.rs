@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use engine::coding::Stream;
 use engine::origin::Kind;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -241,16 +241,16 @@ impl ProxyHttp for Passed {
         response: &mut ResponseHeader,
         ctx: &mut Passage,
     ) -> pingora::Result<()> {
-        if response.status.is_informational() {
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        answer::settle_framing(response)?;
         ctx.slot = None;
         ctx.answered = true;
         ctx.failure = None;
         if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
             upstream.balance.succeeded(server);
         }
-        answer::settle_framing(response)?;
         written::after_unsafe(session, response, handed(ctx)?).await;
         if let Some(probe) = ctx.handover.as_mut().and_then(|h| h.probe.as_mut()) {
             let mut fields = response.headers.clone();

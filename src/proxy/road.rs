@@ -62,7 +62,9 @@ pub(super) async fn take(
     }
     let request =
         Request { method: head.kind(), scheme, host: &host, path: head.path, query: head.query, fields: &head.fields };
-    let facts = Facts::of(&head.fields);
+    let mut facts = Facts::of(&head.fields);
+    // In HTTP/2 no field has to tell of a body.
+    facts.body |= head.framing != Framing::None;
     let route = site.routes.find(head.method, &host, head.path);
     let keep_alive = client.keep_alive;
     let pass = |why, probe| {

@@ -1,16 +1,14 @@
 //! HTTP/2 towards clients (RFC 9113): the same answers as in HTTP/1, and nothing that a client could hold open.
 
-use crate::dsl::{ALL_VERSIONS, Authority, Edge, HOST, Http2, Origin, Raw, Reply, in_time, inside, ms, of, until};
+use crate::dsl::{ALL_VERSIONS, Authority, Edge, HOST, Http2, Origin, Reply, in_time, inside, of, until};
 use bytes::Bytes;
 use http::Request;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-const FRESH: &str = "s-maxage=60";
+pub const FRESH: &str = "s-maxage=60";
 const H2C: &str = "server:\n  listeners: [{ address: '{listen}', h2c: true }]\n  limits: { header_timeout: 1s, idle_timeout: 1s }\n\
                    origin: {origin}\nadmin: { listen: '{admin}' }\n";
 
-async fn edge(origin: &Origin) -> Edge {
+pub async fn edge(origin: &Origin) -> Edge {
     Edge::with_config(origin, H2C).await
 }
 
@@ -179,118 +177,6 @@ async fn what_is_no_request_is_refused_and_not_passed_on() {
 }
 
 #[tokio::test]
-async fn the_limits_are_told_and_hold() {
-    let origin = Origin::start().await;
-    let hold = origin.page("/slow", "slow").held();
-    let edge = edge(&origin).await;
-    let mut stream = TcpStream::connect(edge.listen).await.unwrap();
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    let mut head = [0; 9];
-    in_time("the settings", stream.read_exact(&mut head)).await.unwrap();
-    assert_eq!(head[3], 4, "SETTINGS come first");
-    let mut settings = vec![0; usize::from(head[2])];
-    stream.read_exact(&mut settings).await.unwrap();
-    let told = |id: u8| {
-        let one =
-            settings.chunks(6).find(|one| one[1] == id).map(|one| u32::from_be_bytes([one[2], one[3], one[4], one[5]]));
-        one.unwrap_or(u32::MAX)
-    };
-    assert_eq!((told(3), told(6)), (100, 64 * 1024), "streams, and bytes of fields");
-    drop(hold);
-}
-
-#[tokio::test]
-async fn requests_that_are_reset_at_once_do_not_pile_up() {
-    let origin = Origin::start().await;
-    origin.page("/fine", "fine").cache_control(FRESH);
-    let hold = origin.page("/slow", "slow").cache_control("private").held();
-    let edge = edge(&origin).await;
-    let mut abuser = TcpStream::connect(edge.listen).await.unwrap();
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
-    for n in 0..5000_u32 {
-        let stream = (2 * n + 1).to_be_bytes();
-        let path = format!("/slow?{n}");
-        // GET, http, a path and a host (RFC 7541, 6), and a reset.
-        let length = |of: &[u8]| u8::try_from(of.len()).unwrap();
-        let fields =
-            [&[0x82, 0x86, 0x04, length(path.as_bytes())][..], path.as_bytes(), &[0x41, 9], HOST.as_bytes()].concat();
-        bytes.extend(
-            [&[0, 0, length(&fields), 1, 5][..], &stream, &fields, &[0, 0, 4, 3, 0], &stream, &[0, 0, 0, 8]].concat(),
-        );
-    }
-    let _ = abuser.write_all(&bytes).await;
-    let mut said = Vec::new();
-    let _ = in_time("an end of it", abuser.read_to_end(&mut said)).await;
-    let calm = said.windows(9).position(|frame| frame[3] == 7 && frame[4] == 0);
-    assert_eq!(calm.map(|at| said[at + 16]), Some(11), "ENHANCE_YOUR_CALM (RFC 9113, 7)");
-    assert!(origin.total() <= 256, "{} requests reached the origin", origin.total());
-    Http2::plain(edge.listen).await.get("/fine").await.status(200).is("fine");
-    drop(hold);
-}
-
-#[tokio::test]
-async fn a_client_that_waits_for_nothing_is_sent_away_and_one_that_waits_is_not() {
-    let origin = Origin::start().await;
-    let hold = origin.page("/slow", "slow").held();
-    origin.page("/p", "x").cache_control(FRESH);
-    let edge = edge(&origin).await;
-    let idle = Http2::plain(edge.listen).await;
-    idle.get("/p").await.status(200);
-    let busy = Http2::plain(edge.listen).await;
-    let waiting = busy.begin(of("GET", "/slow"), true).await;
-    let mut idle = idle;
-    idle.is_ended().await;
-    hold.release();
-    waiting.response().await.unwrap().is("slow");
-    busy.get("/p").await.is("x");
-}
-
-#[tokio::test]
-async fn a_preface_that_does_not_come_holds_nothing_open() {
-    let origin = Origin::start().await;
-    origin.page("/", "short").cache_control(FRESH);
-    let edge = edge(&origin).await;
-    for sent in ["P", "PRI * HTTP/2.0\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
-        let mut client = Raw::open(edge.listen).await;
-        client.send(sent).await;
-        assert!(client.closed_within(ms(10_000)).await.is_some(), "{sent:?}");
-    }
-    // Shorter than the preface, and a request.
-    let mut client = Raw::open(edge.listen).await;
-    client.send("GET / HTTP/1.0\r\n\r\n").await.response().await.status(200).is("short");
-    edge.get("/").await.status(200).is("short");
-}
-
-#[tokio::test]
-async fn without_h2c_the_preface_is_an_unknown_version() {
-    let origin = Origin::start().await;
-    let edge = Edge::start(&origin).await;
-    let mut client = Raw::open(edge.listen).await;
-    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.response().await.status(505);
-    // Nor behind another request.
-    let edge = self::edge(&origin).await;
-    let mut client = Raw::open(edge.listen).await;
-    client.send(format!("GET /x HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await.response().await.status(404);
-    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.response().await.status(505);
-}
-
-#[tokio::test]
-async fn leaving_larder_answers_what_it_has_taken() {
-    let origin = Origin::start().await;
-    let hold = origin.page("/slow", "slow").held();
-    let mut edge = edge(&origin).await;
-    let client = Http2::plain(edge.listen).await;
-    let waiting = client.begin(of("GET", "/slow"), true).await;
-    origin.asked("/slow", 1).await;
-    edge.larder.signal("TERM");
-    until("it takes no more", async || TcpStream::connect(edge.listen).await.is_err()).await;
-    hold.release();
-    waiting.response().await.unwrap().status(200).is("slow");
-    client.ended().await.unwrap();
-    assert_eq!(edge.larder.exit().await, 0);
-}
-
-#[tokio::test]
 async fn errors_have_no_body_for_who_asked_for_none_and_cookies_are_one_field() {
     let origin = Origin::start().await;
     origin.page("/p", "x").cache_control(FRESH);
@@ -306,6 +192,38 @@ async fn errors_have_no_body_for_who_asked_for_none_and_cookies_are_one_field() 
     client.ask(of("HEAD", "/a\"b")).await.status(400).is("");
 }
 
+#[tokio::test]
+async fn a_get_with_a_body_is_passed_with_it() {
+    let origin = Origin::start().await;
+    origin.dynamic("/search", |seen| Reply::ok(seen.text()).cache_control(FRESH));
+    let edge = edge(&origin).await;
+    let client = Http2::plain(edge.listen).await;
+    for query in ["one", "two"] {
+        let mut stream = client.begin(of("GET", "/search"), false).await;
+        stream.upload(query.into()).await;
+        stream.response().await.unwrap().status(200).is(query).cache_status("fwd=bypass");
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_origins_connection_stays_there() {
+    let origin = Origin::start().await;
+    let answer = Reply::ok("x").header("TE", "x").header("Keep-Alive", "timeout=5").header("Connection", "X-Hop");
+    origin.answers("/odd", answer.header("X-Hop", "1").header("Trailer", "X"));
+    origin.answers("/switch", Reply::raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nraw bytes"));
+    let edge = edge(&origin).await;
+    let client = Http2::plain(edge.listen).await;
+    for answer in [client.ask(of("DELETE", "/odd")).await, edge.ask("DELETE", "/odd").await] {
+        answer.status(200).is("x");
+        for name in ["te", "keep-alive", "x-hop", "trailer"] {
+            answer.no_header(name);
+        }
+    }
+    client.ask(of("DELETE", "/switch")).await.status(502);
+    edge.ask("DELETE", "/switch").await.status(502);
+}
+
+/// What is stored, too, waits for its reader in his stream's own time.
 #[tokio::test]
 async fn the_access_log_says_what_was_spoken() {
     let origin = Origin::start().await;

@@ -26,6 +26,7 @@ mod guards;
 mod hits;
 mod http2;
 mod http2_origins;
+mod http2_patience;
 mod init;
 mod interim;
 mod limits;

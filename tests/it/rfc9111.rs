@@ -114,7 +114,7 @@ async fn only_if_cached() {
     origin.page("/never", "page").cache_control("no-store");
     origin.answers("/varies", Reply::ok("page").cache_control("max-age=60").header("Vary", "X-Kind"));
     let edge = edge(&origin).await;
-    let clock = std::time::Duration::from_millis(2100);
+    let clock = Duration::from_millis(2100);
     edge.get("/varies").header("X-Kind", "a").await.status(200);
     for path in ["/fresh", "/stale", "/never"] {
         edge.get(path).await.status(200);

@@ -3,15 +3,16 @@
 use crate::proxy::Limits;
 use crate::proxy::head::{Framing, Head, Refusal, bad, check_request, split_target, too_large, too_many_fields};
 use bytes::Bytes;
-use http::header::{CONNECTION, COOKIE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, COOKIE, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use semantics::Field;
 use std::io;
 
 /// What belongs to one connection of HTTP/1 (RFC 9113, 8.2.2).
-pub(super) const CONNECTION_ALONE: [HeaderName; 5] = [
+pub(super) const CONNECTION_ALONE: [HeaderName; 6] = [
     CONNECTION,
+    TE,
     TRANSFER_ENCODING,
     UPGRADE,
     HeaderName::from_static("keep-alive"),

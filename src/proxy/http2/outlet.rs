@@ -9,10 +9,6 @@ use http::{HeaderMap, Response};
 use std::io;
 use std::task::{Context, Poll};
 
-/// So much of a body goes along with its head whatever the client's window is, in bytes; of a connection's streams there are
-/// only so many.
-const AT_ONCE: usize = 64 * 1024;
-
 pub(in crate::proxy) struct Outlet {
     respond: SendResponse<Bytes>,
     body: Option<SendStream<Bytes>>,
@@ -47,12 +43,7 @@ impl Outlet {
         if body.is_empty() {
             return Ok(());
         }
-        if body.len() <= AT_ONCE && !more {
-            pace.sent(body.len());
-            return self.data(body.clone(), true);
-        }
-        self.piece(body.clone(), pace).await?;
-        if more { Ok(()) } else { self.end() }
+        self.pieces(body.clone(), !more, pace).await
     }
 
     pub(super) fn head(&mut self, response: Response<()>, end: bool) -> io::Result<()> {
@@ -72,7 +63,12 @@ impl Outlet {
     }
 
     /// A piece of the body, when the client has room for it.
-    pub(in crate::proxy) async fn piece(&mut self, mut piece: Bytes, pace: &mut Pace) -> io::Result<()> {
+    pub(in crate::proxy) async fn piece(&mut self, piece: Bytes, pace: &mut Pace) -> io::Result<()> {
+        self.pieces(piece, false, pace).await
+    }
+
+    /// `end`: with its last byte the body ends.
+    async fn pieces(&mut self, mut piece: Bytes, end: bool, pace: &mut Pace) -> io::Result<()> {
         while !piece.is_empty() {
             let Some(stream) = &mut self.body else { return Err(io::ErrorKind::BrokenPipe.into()) };
             stream.reserve_capacity(piece.len());
@@ -81,7 +77,8 @@ impl Outlet {
             });
             let room = room.await?.min(piece.len());
             pace.sent(room);
-            self.data(piece.split_to(room), false)?;
+            let next = piece.split_to(room);
+            self.data(next, end && piece.is_empty())?;
         }
         Ok(())
     }

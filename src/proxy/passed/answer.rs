@@ -55,6 +55,11 @@ pub(super) fn status_of(error: &Error) -> u16 {
 
 /// One reading for whoever comes behind us. Lengths that agree, which pingora takes for one, are told as one (RFC 9110, 8.6).
 pub(super) fn settle_framing(response: &mut ResponseHeader) -> pingora::Result<()> {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        // Who wants another protocol takes another road.
+        let why = "the origin switched protocols unasked";
+        return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+    }
     if !is_framed_plainly(&response.headers) {
         let why = "the answer has a Transfer-Encoding other than `chunked`";
         return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());

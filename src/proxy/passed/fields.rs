@@ -40,6 +40,9 @@ pub(in crate::proxy) fn address(
 pub(in crate::proxy) fn dress(response: &mut ResponseHeader, handover: &Handover) -> pingora::Result<()> {
     let mut value = Vec::with_capacity(48);
     cache_status(handover).write(&mut value);
+    for name in forwarding::of_the_connection(&response.headers) {
+        response.remove_header(&name);
+    }
     response.append_header(HeaderName::from_static("cache-status"), value.as_slice())?;
     // All but what says how fresh the application's own cache was: here it is the application that answers.
     for name in HIDDEN.iter().filter(|n| **n != "x-nextjs-cache") {
