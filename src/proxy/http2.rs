@@ -27,9 +27,11 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::default_h2_options;
 use semantics::Timestamp;
 use session::Passing;
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout};
@@ -131,10 +133,10 @@ where
                 }
                 let outlet = Outlet::new(respond, secure);
                 let site = current.load().clone();
-                tokio::spawn(exchange(door.clone(), site, request, outlet, visitor, streams.begin()));
+                take(Box::pin(exchange(door.clone(), site, request, outlet, visitor, streams.begin()))).await;
                 false
             }
-            _ = shutdown.wait_for(|down| *down), if !leaving => true,
+            () = async { drop(shutdown.wait_for(|down| *down).await) }, if !leaving => true,
             () = timer.as_mut() => {
                 let now = clock.now();
                 let patience = if connection.has_streams() { idle.max(READS) } else { idle };
@@ -152,6 +154,13 @@ where
             (leaving, idle) = (true, FAREWELL);
             timer.as_mut().reset(Instant::now() + FAREWELL);
         }
+    }
+}
+
+/// What can be answered at once is, like most hits; the rest goes on by itself.
+async fn take(mut exchange: Pin<Box<impl Future<Output = ()> + Send + 'static>>) {
+    if poll_fn(|cx| Poll::Ready(exchange.as_mut().poll(cx))).await.is_pending() {
+        tokio::spawn(exchange);
     }
 }
 
