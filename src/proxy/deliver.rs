@@ -1,7 +1,6 @@
 //! The one writer to the client: stored responses, bodies on their way, ranges, 304s, and Larder's own answers.
 
 use super::conn::Conn;
-use super::http2::Outlet;
 use super::pace::Pace;
 use super::synthetic::{Own, wants_json};
 use bytes::Bytes;
@@ -17,8 +16,10 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use tokio::io::AsyncWrite;
 
+mod outlet;
 mod stored;
 
+pub(super) use outlet::{CONNECTION_ALONE, Outlet};
 pub(super) use stored::{Chosen, Delivery};
 
 /// Where an answer goes.

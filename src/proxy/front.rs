@@ -3,50 +3,28 @@
 //! An idle connection waits without a timer: the listener's reaper closes those whose deadline has passed. Only a head
 //! that comes in pieces gets a timer of its own.
 
-use super::Passed;
 use super::chunks::{Broken, Chunks};
 use super::conn::Conn;
 use super::deliver::{Client, To};
+use super::door::{Door, Visitor, tell};
 use super::head::{self, Framing, Refusal, too_large};
 use super::http2::{self, PREFACE_HEAD};
 use super::loan::{Loan, Reading};
 use super::registry::Ticket;
 use super::road::{self, Ended, Scratch};
-use super::site::{Current, Handover, Site};
-use super::synthetic::Own;
-use super::tunnel::Tunnels;
-use crate::access::Line;
+use super::site::{Handover, Site};
 use arc_swap::Cache;
 use bytes::{Buf, BytesMut};
 use http::{StatusCode, Version};
 use pingora::apps::HttpServerApp;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
-use pingora::proxy::HttpProxy;
-use pingora::server::ShutdownWatch;
-use semantics::Outcome;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-
-/// What every connection shares.
-pub(super) struct Door {
-    pub(super) site: Current,
-    pub(super) proxy: Arc<HttpProxy<Passed>>,
-    pub(super) tunnels: Tunnels,
-    pub(super) shutdown: ShutdownWatch,
-}
-
-/// Who has come, and by which entrance.
-#[derive(Clone, Copy)]
-pub(super) struct Visitor {
-    pub(super) peer: SocketAddr,
-    /// Without TLS he is sent to this port, with it.
-    pub(super) redirect: Option<u16>,
-}
 
 const READ_AT_LEAST: usize = 1024;
 const BUFFER: usize = 4096;
@@ -249,45 +227,6 @@ async fn refuse(site: &Site, stream: &mut Conn, peer: IpAddr, head: &[u8], refus
     let mut client = Client::new(To::Connection(stream), true, false, site.limits.send_min_rate);
     tell(site, &mut client, peer, head::glimpse(head), refusal).await;
     linger(stream).await;
-}
-
-/// Says why a request is refused. `named`: its method and its target, as far as they can be told.
-pub(super) async fn tell(
-    site: &Site,
-    client: &mut Client<'_>,
-    peer: IpAddr,
-    (method, path): (&[u8], &[u8]),
-    refusal: Refusal,
-) {
-    let started = site.engine.clock.now();
-    let own = Own::new(
-        refusal.status,
-        format!("The request cannot be answered: {}.", refusal.what),
-        "Mend the request; it was not passed on.",
-        "refused",
-    );
-    // He may be gone; there is nobody else to tell.
-    if client.own_as(&own, false, method == b"HEAD").await.is_ok() {
-        let now = site.engine.clock.now();
-        let (status, took, route) = (refusal.status.as_u16(), now.since(started), &site.routes.unmatched);
-        route.metrics.request(Outcome::Error, status, took);
-        site.access.log(|| Line {
-            time: now,
-            remote: peer,
-            method,
-            host: b"",
-            path,
-            query: None,
-            proto: "",
-            status,
-            bytes: client.body_sent(),
-            took,
-            cache: Outcome::Error,
-            route: &route.name,
-            user_agent: b"",
-            referer: b"",
-        });
-    }
 }
 
 /// Closes so that the answer arrives: what the client still sends is read for a moment, else a reset could overtake it.

@@ -4,14 +4,11 @@
 //! nothing but through its proxying.
 
 mod head;
-mod outlet;
 mod session;
 
-pub(super) use outlet::Outlet;
-
 use super::conn::Conn;
-use super::deliver::{Client, To};
-use super::front::{self, Door, Visitor};
+use super::deliver::{Client, Outlet, To};
+use super::door::{self, Door, Visitor};
 use super::registry::Ticket;
 use super::road::{self, Ended, Scratch};
 use super::site::{Handed, Handover, Site};
@@ -179,7 +176,7 @@ async fn exchange(
         Ok(head) => head,
         Err(refusal) => {
             let named = (parts.method.as_str().as_bytes(), parts.uri.path().as_bytes());
-            return front::tell(&site, &mut client, visitor.peer.ip(), named, refusal).await;
+            return door::tell(&site, &mut client, visitor.peer.ip(), named, refusal).await;
         }
     };
     match road::take(&site, &head, visitor, &mut client, &mut Scratch::default()).await {

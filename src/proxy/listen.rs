@@ -2,7 +2,8 @@
 //! use is an error with nothing half begun.
 
 use super::conn::Conn;
-use super::front::{self, Door, Visitor};
+use super::door::{Door, Visitor};
+use super::front;
 use super::http2;
 use super::registry::{BUSY, Registry, Ticket, Watched};
 use super::tunnel::Tunnels;

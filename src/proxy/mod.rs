@@ -6,6 +6,7 @@
 mod chunks;
 mod conn;
 mod deliver;
+mod door;
 mod fallback;
 mod front;
 mod head;

@@ -1,8 +1,8 @@
 //! Our road: one request from its parsed head to its answer, or to the decision that it is passed.
 
 use super::deliver::{Chosen, Client, Delivery, Sent};
+use super::door::Visitor;
 use super::fallback::{Instead, Shell};
-use super::front::Visitor;
 use super::head::{Framing, Head};
 use super::route::without_port;
 use super::site::{Handover, Site};

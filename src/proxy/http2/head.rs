@@ -1,23 +1,11 @@
-//! A request head of HTTP/2, judged as strictly as one of HTTP/1 (RFC 9113, 8.2 and 8.3), and what is left out of ours.
+//! A request head of HTTP/2, judged as strictly as one of HTTP/1 (RFC 9113, 8.2 and 8.3).
 
 use crate::proxy::Limits;
 use crate::proxy::head::{Framing, Head, Refusal, bad, check_request, split_target, too_large, too_many_fields};
-use bytes::Bytes;
-use http::header::{CONNECTION, COOKIE, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::COOKIE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Version};
 use semantics::Field;
-use std::io;
-
-/// What belongs to one connection of HTTP/1 (RFC 9113, 8.2.2).
-pub(super) const CONNECTION_ALONE: [HeaderName; 6] = [
-    CONNECTION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
 
 /// A client may make several lines of one Cookie field; elsewhere it is one (RFC 9113, 8.2.3).
 pub(super) fn cookies(fields: &HeaderMap) -> Option<Vec<u8>> {
@@ -57,28 +45,4 @@ pub(super) fn request<'b>(
         _ => {}
     }
     Ok(head)
-}
-
-/// A head of ours, in its two parts as they are written for HTTP/1.
-pub(super) fn response(head: &Bytes, tail: &[u8]) -> io::Result<Response<()>> {
-    let garbled = || io::Error::new(io::ErrorKind::InvalidData, "a head that cannot be told in HTTP/2");
-    let mut response = Response::new(());
-    *response.status_mut() = head.get(9..12).and_then(|s| StatusCode::from_bytes(s).ok()).ok_or_else(garbled)?;
-    let fields = response.headers_mut();
-    fields.reserve(24);
-    let first = memchr::memchr(b'\n', head).ok_or_else(garbled)? + 1;
-    for lines in [head.slice(first..), Bytes::copy_from_slice(tail)] {
-        let mut at = 0;
-        for end in memchr::memchr_iter(b'\n', &lines) {
-            let line = at..end.saturating_sub(1).max(at);
-            at = end + 1;
-            let Some(colon) = memchr::memchr(b':', &lines[line.clone()]) else { continue };
-            let name = HeaderName::from_bytes(&lines[line.start..line.start + colon]).map_err(|_| garbled())?;
-            if !CONNECTION_ALONE.contains(&name) {
-                let value = lines.slice((line.start + colon + 2).min(line.end)..line.end);
-                fields.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| garbled())?);
-            }
-        }
-    }
-    Ok(response)
 }

@@ -3,8 +3,7 @@
 //! pingora has a session of its own for HTTP/2, but makes it alone, and of a whole connection: its Date takes the place of a
 //! stored page's, and interim answers are lost.
 
-use super::head::CONNECTION_ALONE;
-use super::outlet::Outlet;
+use crate::proxy::deliver::{CONNECTION_ALONE, Outlet};
 use crate::proxy::pace::Pace;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};

@@ -1,13 +1,23 @@
 //! The answer to one request of an HTTP/2 connection, written as fast as its client takes it.
 
-use super::head;
 use crate::proxy::pace::Pace;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::{HeaderMap, Response};
+use http::header::{CONNECTION, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use std::io;
 use std::task::{Context, Poll};
+
+/// What belongs to one connection of HTTP/1 (RFC 9113, 8.2.2).
+pub(in crate::proxy) const CONNECTION_ALONE: [HeaderName; 6] = [
+    CONNECTION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 pub(in crate::proxy) struct Outlet {
     respond: SendResponse<Bytes>,
@@ -18,7 +28,7 @@ pub(in crate::proxy) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(respond: SendResponse<Bytes>, secure: bool) -> Self {
+    pub(in crate::proxy) fn new(respond: SendResponse<Bytes>, secure: bool) -> Self {
         Outlet { respond, body: None, secure, ended: false }
     }
 
@@ -26,7 +36,7 @@ impl Outlet {
         self.secure
     }
 
-    pub(super) fn is_ended(&self) -> bool {
+    pub(in crate::proxy) fn is_ended(&self) -> bool {
         self.ended
     }
 
@@ -39,14 +49,14 @@ impl Outlet {
         more: bool,
         pace: &mut Pace,
     ) -> io::Result<()> {
-        self.head(head::response(head, tail)?, body.is_empty() && !more)?;
+        self.head(response(head, tail)?, body.is_empty() && !more)?;
         if body.is_empty() {
             return Ok(());
         }
         self.pieces(body.clone(), !more, pace).await
     }
 
-    pub(super) fn head(&mut self, response: Response<()>, end: bool) -> io::Result<()> {
+    pub(in crate::proxy) fn head(&mut self, response: Response<()>, end: bool) -> io::Result<()> {
         self.body = Some(self.respond.send_response(response, end).map_err(told)?);
         self.ended = end;
         Ok(())
@@ -54,11 +64,11 @@ impl Outlet {
 
     /// The same of a head as it is written for HTTP/1.
     pub(in crate::proxy) fn interim_lines(&mut self, head: &Bytes) -> io::Result<()> {
-        self.interim(head::response(head, b"")?)
+        self.interim(response(head, b"")?)
     }
 
     /// 103, and whatever else comes before the answer (RFC 9110, 15.2).
-    pub(super) fn interim(&mut self, response: Response<()>) -> io::Result<()> {
+    pub(in crate::proxy) fn interim(&mut self, response: Response<()>) -> io::Result<()> {
         self.respond.send_informational(response).map_err(told)
     }
 
@@ -90,7 +100,7 @@ impl Outlet {
         Ok(())
     }
 
-    pub(super) fn trailers(&mut self, trailers: HeaderMap) -> io::Result<()> {
+    pub(in crate::proxy) fn trailers(&mut self, trailers: HeaderMap) -> io::Result<()> {
         let Some(stream) = &mut self.body else { return Err(io::ErrorKind::BrokenPipe.into()) };
         stream.send_trailers(trailers).map_err(told)?;
         self.ended = true;
@@ -103,7 +113,7 @@ impl Outlet {
     }
 
     /// What was begun cannot be ended: nobody may take it for whole.
-    pub(super) fn break_off(&mut self) {
+    pub(in crate::proxy) fn break_off(&mut self) {
         if !self.ended {
             self.ended = true;
             self.respond.send_reset(Reason::INTERNAL_ERROR);
@@ -132,4 +142,28 @@ fn told(error: h2::Error) -> io::Error {
     } else {
         io::Error::other(error)
     }
+}
+
+/// A head of ours, in its two parts as they are written for HTTP/1.
+fn response(head: &Bytes, tail: &[u8]) -> io::Result<Response<()>> {
+    let garbled = || io::Error::new(io::ErrorKind::InvalidData, "a head that cannot be told in HTTP/2");
+    let mut response = Response::new(());
+    *response.status_mut() = head.get(9..12).and_then(|s| StatusCode::from_bytes(s).ok()).ok_or_else(garbled)?;
+    let fields = response.headers_mut();
+    fields.reserve(24);
+    let first = memchr::memchr(b'\n', head).ok_or_else(garbled)? + 1;
+    for lines in [head.slice(first..), Bytes::copy_from_slice(tail)] {
+        let mut at = 0;
+        for end in memchr::memchr_iter(b'\n', &lines) {
+            let line = at..end.saturating_sub(1).max(at);
+            at = end + 1;
+            let Some(colon) = memchr::memchr(b':', &lines[line.clone()]) else { continue };
+            let name = HeaderName::from_bytes(&lines[line.start..line.start + colon]).map_err(|_| garbled())?;
+            if !CONNECTION_ALONE.contains(&name) {
+                let value = lines.slice((line.start + colon + 2).min(line.end)..line.end);
+                fields.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| garbled())?);
+            }
+        }
+    }
+    Ok(response)
 }
