@@ -292,6 +292,7 @@ impl ProxyHttp for Passed {
         response: &mut ResponseHeader,
         ctx: &mut Passage,
     ) -> pingora::Result<()> {
+        fields::strip(response);
         if response.status.is_informational() {
             return Ok(());
         }

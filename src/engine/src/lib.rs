@@ -36,6 +36,7 @@ mod standing;
 pub mod store;
 mod storm;
 mod twins;
+mod varying;
 mod versions;
 mod wait;
 

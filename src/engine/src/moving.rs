@@ -268,15 +268,15 @@ impl Engine {
     /// Makes a variant findable. `false`: it cannot be, beside what stands at its URL here.
     async fn publish_imported(&self, hash: KeyHash, response: &StoredResponse) -> Result<bool, NoAnswer> {
         let Some(primary) = key::primary(&response.key, true) else { return Ok(false) };
-        let (at, now) = (self.hasher.hash(primary), self.clock.now());
+        let at = self.hasher.hash(primary);
         let known = match self.store.look(at, primary, false).await? {
             Some(Slot::Response(there)) if self.outdoes(&there, response) => return Ok(false),
             Some(Slot::Varies(spec)) => Some(spec),
             _ => None,
         };
         let names = || response.variant.iter().map(|(name, _)| name);
-        let spec = match known {
-            Some(spec) if selects(&spec, response) => spec,
+        let spec = match &known {
+            Some(spec) if selects(spec, response) => spec.clone(),
             // What a URL varies on only grows.
             Some(spec) if !spec.names.iter().all(|name| names().any(|n| n == name)) => return Ok(false),
             _ => {
@@ -284,13 +284,7 @@ impl Engine {
                 Arc::new(VarySpec::new(primary.into(), names().cloned().collect(), began))
             }
         };
-        let (new, oldest) = spec.admit(hash);
-        if let Some(oldest) = oldest {
-            self.store.remove(oldest, &response.key, true);
-        }
-        if new {
-            self.store.put(at, Slot::Varies(spec), now);
-        }
+        self.publish_variant(at, known.as_deref(), &spec, (hash, &response.key));
         Ok(true)
     }
 }

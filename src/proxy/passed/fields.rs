@@ -40,9 +40,6 @@ pub(in crate::proxy) fn address(
 pub(in crate::proxy) fn dress(response: &mut ResponseHeader, handover: &Handover) -> pingora::Result<()> {
     let mut value = Vec::with_capacity(48);
     cache_status(handover).write(&mut value);
-    for name in forwarding::of_the_connection(&response.headers) {
-        response.remove_header(&name);
-    }
     response.append_header(HeaderName::from_static("cache-status"), value.as_slice())?;
     // All but what says how fresh the application's own cache was: here it is the application that answers.
     for name in HIDDEN.iter().filter(|n| **n != "x-nextjs-cache") {
@@ -52,6 +49,13 @@ pub(in crate::proxy) fn dress(response: &mut ResponseHeader, handover: &Handover
         response.insert_header(name.clone(), value.as_str())?;
     }
     Ok(())
+}
+
+/// Removes what belongs to the origin's connection.
+pub(super) fn strip(response: &mut ResponseHeader) {
+    for name in forwarding::of_the_connection(&response.headers) {
+        response.remove_header(&name);
+    }
 }
 
 /// Removes what only frameworks may say, and what only trusted proxies may (semantics 52).

@@ -80,9 +80,7 @@ impl Job {
         !new || after <= 1 || self.engine.admission.requests(self.primary, self.engine.clock.now()) >= after
     }
 
-    /// Makes a stored variant findable, and lets the oldest one go when there are too many. Where its URL has begun to vary
-    /// further since its place was chosen, it has another one. Nobody finds the variants of a URL that begins to vary
-    /// further: they go.
+    /// Makes a stored variant findable. Where its URL has begun to vary further since its place was chosen, it has another one.
     pub(super) fn publish(&mut self, placed: Placed, nominated: &[String], fields: &HeaderMap) -> Placed {
         let outdated = |known: &VarySpec| {
             let names = placed.spec.as_ref().map_or(&[][..], |spec| &spec.names);
@@ -90,25 +88,11 @@ impl Job {
         };
         let known = self.known_spec();
         let mut placed = if known.as_deref().is_some_and(outdated) { self.place(nominated, fields) } else { placed };
-        let (Some(spec), now) = (&placed.spec, self.engine.clock.now()) else { return placed };
-        let spec = match known {
-            Some(known) if known.names == spec.names => known,
-            before => {
-                self.engine.store.put(self.primary, Slot::Varies(spec.clone()), now);
-                let orphans = before.map(|spec| std::mem::take(&mut *spec.variants.lock())).unwrap_or_default();
-                for orphan in orphans.into_iter().filter(|orphan| *orphan != placed.hash) {
-                    self.engine.store.remove(orphan, &placed.key, true);
-                }
-                spec.clone()
-            }
-        };
-        let (new, oldest) = spec.admit(placed.hash);
-        if let Some(oldest) = oldest {
-            self.engine.store.remove(oldest, &placed.key, true);
-        }
-        if new {
-            self.engine.store.keep(self.primary, &Slot::Varies(spec.clone()));
-        }
+        let Some(chosen) = &placed.spec else { return placed };
+        // Two first answers at a time found out the same.
+        let same = known.as_ref().filter(|known| known.names == chosen.names);
+        let spec = same.unwrap_or(chosen).clone();
+        self.engine.publish_variant(self.primary, known.as_deref(), &spec, (placed.hash, &placed.key));
         placed.spec = Some(spec);
         placed
     }

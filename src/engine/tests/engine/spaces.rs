@@ -4,6 +4,7 @@
 use crate::support::{Reply, Rng, World, page, secs};
 use engine::origin::OriginRequest;
 use engine::store::MAX_VARIANTS;
+use semantics::Outcome;
 use std::sync::{Arc, Mutex};
 
 const NAMES: [&str; 4] = ["x-country", "x-device", "x-plan", "x-flag"];
@@ -65,4 +66,24 @@ async fn nobody_gets_another_variant_and_a_page_has_so_many_at_most() {
         let entries = world.engine.usage().entries;
         assert!(entries <= PAGES * (MAX_VARIANTS + 1), "seed {seed}: {entries} entries");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_url_that_varies_further_by_what_is_imported_leaves_nothing_behind_either() {
+    let saying = async |vary: &'static str, values: [&str; 2]| {
+        let world = World::new();
+        world.origin.on("/p", page("x").field("vary", vary));
+        for value in values {
+            world.visit("/p", &[("x-plan", value), ("x-flag", value)]).await.is("x");
+        }
+        world
+    };
+    let (from, to) = (saying("x-plan, x-flag", ["a", "b"]).await, saying("x-plan", ["c", "d"]).await);
+    let archive = from.engine.export(None, 100).await;
+    assert_eq!((to.engine.usage().entries, archive.next), (3, None));
+    to.advance(secs(1)).await;
+    let told = to.engine.import(&archive.frames).await.unwrap();
+    assert_eq!((told.stored, told.refused), (2, 0), "{told:?}");
+    assert_eq!(to.engine.usage().entries, 3, "two variants, and what says how it varies");
+    to.visit("/p", &[("x-plan", "a"), ("x-flag", "a")]).await.was(Outcome::Hit);
 }
