@@ -106,8 +106,7 @@ impl Client {
         let mut peer = peer(address, server, timeouts);
         let offered = server.offers_http2();
         let (session, reused) = self.connect(&peer, timeouts).await?;
-        let early = request.early.as_ref();
-        let first = exchange(session, head.clone(), server, timeouts, early).await;
+        let first = exchange(session, head.clone(), server, timeouts, request).await;
         let session = match first {
             // The pooled connection was closed as we sent: once more on a fresh one (RFC 9112, 9.3.1). Or it is to be another
             // protocol: nothing was done (RFC 9113, 7).
@@ -116,7 +115,7 @@ impl Client {
                 peer.group_key = FRESH;
                 let (session, _) = self.connect(&peer, timeouts).await?;
                 peer.group_key = 0;
-                exchange(session, head, server, timeouts, early).await?
+                exchange(session, head, server, timeouts, request).await?
             }
             other => other?,
         };
@@ -177,7 +176,8 @@ impl Client {
         let (status, mut fields) = session
             .response_header()
             .map_or((StatusCode::BAD_GATEWAY, HeaderMap::new()), |head| (head.status, head.headers.clone()));
-        let chunked = fields.contains_key(http::header::TRANSFER_ENCODING);
+        let chunked =
+            fields.contains_key(http::header::TRANSFER_ENCODING) && !forwarding::is_in_unknown_coding(&fields);
         let length = fields.get(http::header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.trim().parse().ok());
         // What HTTP/2 would let come behind such a head is nobody's (RFC 9110, 6.4.1).
         let headed_alone = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -236,7 +236,7 @@ async fn exchange(
     head: Box<RequestHeader>,
     server: &Server,
     timeouts: &Timeouts,
-    early: Option<&Early>,
+    request: &OriginRequest,
 ) -> Result<HttpSession, OriginError> {
     let conversation = async {
         match &mut session {
@@ -248,7 +248,7 @@ async fn exchange(
             match status(&session) {
                 // Interim answers are for whoever waits for the final one (RFC 9110, 15.2).
                 Some(status) if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS => {
-                    tell(&session, status, early);
+                    tell(&session, status, request.early.as_ref());
                 }
                 _ => return Ok::<(), Box<pingora::Error>>(()),
             }
@@ -258,7 +258,9 @@ async fn exchange(
         Ok(Ok(())) if status(&session) == Some(StatusCode::SWITCHING_PROTOCOLS) => {
             Err(OriginError { failure: Failure::Malformed, message: "the origin switched protocols unasked".into() })
         }
-        Ok(Ok(())) if !session.response_header().is_none_or(|head| forwarding::is_framed_plainly(&head.headers)) => {
+        Ok(Ok(()))
+            if !session.response_header().is_none_or(|head| is_framed(&head.headers, request.unknown_codings)) =>
+        {
             Err(OriginError {
                 failure: Failure::Malformed,
                 message: "the origin's answer has a Transfer-Encoding other than `chunked`".into(),
@@ -280,6 +282,10 @@ async fn exchange(
             message: "the origin did not answer within `timeouts.first_byte`".into(),
         }),
     }
+}
+
+fn is_framed(fields: &HeaderMap, unknown_codings: bool) -> bool {
+    forwarding::is_framed_plainly(fields) || (unknown_codings && forwarding::is_in_unknown_coding(fields))
 }
 
 /// 100 is for who sends a body, and nobody does.

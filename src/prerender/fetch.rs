@@ -86,6 +86,7 @@ async fn ask(origin: &dyn Origin, place: &Place, page: &Page) -> Result<OriginRe
         fields: fields.map(|(name, value)| (name, HeaderValue::from_static(value))).into(),
         server: None,
         early: None,
+        unknown_codings: false,
     };
     let engine = &place.site.engine;
     let started = engine.clock.now();

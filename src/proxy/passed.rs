@@ -8,6 +8,7 @@ use crate::origin::forwarding;
 use crate::origin::{Server, Upstream};
 use async_trait::async_trait;
 use bytes::Bytes;
+use engine::Gather;
 use engine::coding::Stream;
 use engine::origin::Kind;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -26,6 +27,7 @@ use tokio::sync::OwnedSemaphorePermit;
 mod answer;
 mod coding;
 mod fields;
+mod gathered;
 pub(super) mod note;
 mod written;
 
@@ -53,6 +55,8 @@ pub struct Passage {
     answered: bool,
     /// The answer's body goes through it.
     coder: Option<Stream>,
+    /// The answer is stored at its end.
+    gather: Option<Gather>,
 }
 
 /// The hand-over from the front door always sets it; without one there is nothing to go by.
@@ -257,6 +261,7 @@ impl ProxyHttp for Passed {
             forwarding::strip_hop_by_hop(&mut fields);
             probe.verdict(response.status, &fields);
         }
+        ctx.gather = gathered::begin(session, response, handed(ctx)?);
         ctx.coder = coding::begin(session.req_header(), response, handed(ctx)?)?;
         Ok(())
     }
@@ -268,6 +273,7 @@ impl ProxyHttp for Passed {
         end_of_stream: bool,
         ctx: &mut Passage,
     ) -> pingora::Result<Option<Duration>> {
+        gathered::piece(&mut ctx.gather, body.as_ref(), end_of_stream);
         coding::piece(&mut ctx.coder, body, end_of_stream)
             .map_err(|error| Error::because(ErrorType::InternalError, "coding the answer", error))?;
         Ok(None)
@@ -281,6 +287,7 @@ impl ProxyHttp for Passed {
         ctx: &mut Passage,
     ) -> pingora::Result<Option<Bytes>> {
         let mut end = None;
+        gathered::piece(&mut ctx.gather, None, true);
         coding::piece(&mut ctx.coder, &mut end, true)
             .map_err(|error| Error::because(ErrorType::InternalError, "coding the answer", error))?;
         Ok(end)

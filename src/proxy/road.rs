@@ -80,6 +80,7 @@ pub(super) async fn take(
             scheme,
             peer,
             started,
+            epoch: site.engine.epoch(),
             upgrade,
             keep_alive,
         }))

@@ -117,6 +117,8 @@ pub(super) struct Handover {
     pub(super) scheme: Scheme,
     pub(super) peer: SocketAddr,
     pub(super) started: Timestamp,
+    /// The epoch in which it came.
+    pub(super) epoch: u64,
     /// Another protocol is asked for.
     pub(super) upgrade: bool,
     /// The connection is to be kept for a next request.

@@ -22,6 +22,7 @@ mod failures;
 mod fallbacks;
 mod frameworks;
 mod framing;
+mod gathered;
 mod guards;
 mod hits;
 mod http2;

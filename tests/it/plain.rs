@@ -142,3 +142,77 @@ async fn isr_routes_are_as_ever() {
     assert_eq!(origin.last("/isr/p").field("x-any"), None);
     edge.get("/isr/p").await.cache_status("hit; ttl=");
 }
+
+#[tokio::test]
+async fn a_body_that_ends_with_its_connection_is_stored_unless_it_was_cut_off() {
+    let origin = Origin::start().await;
+    origin.answers("/p", Reply::ok("whole").cache_control(FRESH).until_close());
+    let cut = format!("HTTP/1.1 200 OK\r\nCache-Control: {FRESH}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nwho\r\n");
+    origin.answers("/cut", Reply::raw(&cut));
+    let edge = larder(&origin).await;
+    edge.get("/p").await.is("whole");
+    edge.stored("/p").await.is("whole").header("Content-Length", "5");
+    let _ = edge.get("/cut").send().await;
+    origin.page("/cut", "whole").cache_control(FRESH);
+    edge.first("/cut", "it is asked for again", |answer| answer.code == 200).await.is("whole");
+}
+
+/// RFC 9112, 6.3: of a body in a coding that is not `chunked` the end is that of its connection.
+#[tokio::test]
+async fn a_transfer_coding_that_nobody_knows_is_none_and_one_that_must_be_undone_is_refused() {
+    let head = |framing: &str| format!("HTTP/1.1 200 OK\r\nCache-Control: {FRESH}\r\n{framing}\r\n\r\nbody");
+    let origin = Origin::start().await;
+    for (path, framing) in [("/nonsense", "Transfer-Encoding: abc"), ("/identity", "transfer-encoding: Identity")] {
+        origin.answers(path, Reply::raw(&head(framing)));
+    }
+    for (path, framing) in [
+        ("/gzip", "Transfer-Encoding: gzip"),
+        ("/x-gzip", "Transfer-Encoding: X-GZIP"),
+        ("/deflate", "Transfer-Encoding: deflate"),
+        ("/list", "Transfer-Encoding: abc, def"),
+        ("/lines", "Transfer-Encoding: abc\r\nTransfer-Encoding: def"),
+        ("/parameter", "Transfer-Encoding: abc;a=b"),
+        ("/empty", "Transfer-Encoding: "),
+        ("/length", "Transfer-Encoding: abc\r\nContent-Length: 4"),
+    ] {
+        origin.answers(path, Reply::raw(&head(framing)));
+    }
+    origin.page("/ok", "ok");
+    let edge = larder(&origin).await;
+    for path in ["/nonsense", "/identity"] {
+        edge.get(path).await.status(200).is("body");
+        edge.stored(path).await.status(200).is("body").no_header("Transfer-Encoding");
+    }
+    for path in ["/gzip", "/x-gzip", "/deflate", "/list", "/lines", "/parameter", "/empty", "/length"] {
+        edge.get(path).await.status(502);
+        // A server that answers now and then keeps its breaker closed.
+        edge.post("/ok", "").await.status(200);
+    }
+    // The other profile takes none of them.
+    let other = Edge::start(&origin).await;
+    other.get("/nonsense").await.status(502);
+}
+
+#[tokio::test]
+async fn a_visitor_with_a_favourite_language_gets_what_is_stored_in_it() {
+    let origin = Origin::start().await;
+    origin.dynamic("/p", |seen| {
+        let wanted = seen.field("accept-language").unwrap_or_default();
+        let best = if wanted.contains("de") { "de" } else { "fr" };
+        let reply = Reply::ok(best).cache_control(FRESH).header("Content-Language", best);
+        reply.header("Vary", "Accept-Language, X-Shape")
+    });
+    let edge = larder(&origin).await;
+    let asking = |languages: &str| edge.get("/p").header("Accept-Language", languages).header("X-Shape", "round");
+    asking("en, de").await.is("de");
+    for languages in ["de, en", "de", "fr;q=0.5, de;q=1.0", "DE, *;q=0.1"] {
+        asking(languages).await.is("de").cache_status("hit; ttl=");
+    }
+    assert_eq!(origin.count("/p"), 1);
+    // Nothing that is stored is known to be what they would get.
+    for languages in ["fr", "en, fr", "de;q=0.5, fr;q=0.5", "de-AT", "*"] {
+        asking(languages).await.cache_status("fwd=vary-miss");
+    }
+    let another = edge.get("/p").header("Accept-Language", "de").header("X-Shape", "square").await;
+    another.is("de").cache_status("fwd=vary-miss");
+}

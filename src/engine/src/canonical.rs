@@ -55,6 +55,7 @@ pub(crate) fn request(visit: &Visit<'_>, nominated: &[String], carry: Carry, kin
         fields: fields.0,
         server: None,
         early: None,
+        unknown_codings: policy.is_plain(),
     }
 }
 

@@ -25,7 +25,11 @@ mod commit;
 mod decode;
 mod ending;
 mod judge;
+mod passed;
 mod place;
+mod rest;
+
+pub(crate) use commit::http_date;
 
 /// Everything a fill needs, once its flight is claimed.
 pub(crate) struct Job {
@@ -300,8 +304,10 @@ impl Job {
                 self.stored = None;
                 canonical::make_unconditional(&mut self.request);
             }
+            let beginning = self.ask_for_the_rest();
             let requested = self.engine.clock.now();
             let response = self.fetch(deadline).await.map_err(Ending::failed)?;
+            let Some(response) = self.with_beginning(beginning, response) else { continue };
             let responded = self.engine.clock.now();
             let times = Times { requested, responded, completed: responded };
             match self.settle(&response, &times) {

@@ -18,6 +18,7 @@ pub mod failed;
 mod fill;
 pub mod flight;
 pub mod gate;
+mod gather;
 pub mod guard;
 pub mod history;
 pub mod inspect;
@@ -43,6 +44,7 @@ mod wait;
 pub use clock::Clock;
 pub use deployments::DeploymentSettings;
 pub use failed::Failed;
+pub use gather::{Gather, Passing};
 pub use metrics::Metrics;
 pub use on_demand::{Invalidated, Regenerated, TagsAdded};
 pub use prerender::{Prerendered, Unless};
@@ -58,6 +60,7 @@ use coding::Coder;
 use deployments::Deployments;
 use flight::Flights;
 use gate::{Gate, GateSettings};
+use gather::Gathered;
 use guard::Verdicts;
 use history::{Cause, Histories};
 use invalidate::{Journal, Subject, Validity};
@@ -120,6 +123,7 @@ pub struct Engine {
     history: Histories,
     coder: Coder,
     twins: Twins,
+    gathered: Gathered,
     /// Whether what was invalidated hard is being removed at present.
     sweeping: AtomicBool,
     /// Whether a thread writes the journal.
@@ -195,6 +199,7 @@ impl Engine {
             history: Histories::default(),
             coder: Coder::default(),
             twins: Twins::default(),
+            gathered: Gathered::default(),
             sweeping: AtomicBool::new(false),
             keeps_journal: AtomicBool::new(false),
             put_off: Mutex::default(),
@@ -275,12 +280,17 @@ impl Engine {
             }
             _ => None,
         };
+        if stored.is_none()
+            && let Some((hash, stored)) = self.in_favourite_language(visit, &spec, now)
+        {
+            return Selected { hash, stored: Some(stored), nominated: spec.names.clone() };
+        }
         Selected { hash, stored, nominated: spec.names.clone() }
     }
 
     /// Where the variant that this visit selects is stored.
     fn variant_of(&self, visit: &Visit<'_>, spec: &VarySpec) -> (KeyHash, Vec<u8>) {
-        let values = semantics::vary::nominated(&spec.names, visit.request);
+        let values = semantics::vary::nominated(&spec.names, visit.request, &visit.route.policy);
         let mut key = Vec::with_capacity(visit.key.len() + 64);
         semantics::key::write_variant(&mut key, visit.key, &values);
         (self.hasher.hash(&key), key)

@@ -179,6 +179,7 @@ impl Engine {
         };
         // First what is on its way: it looks again after it has landed.
         self.flights.note_written(visit.hash, now);
+        self.note_written_to_parts(visit, now);
         match self.store.peek(visit.hash, visit.key) {
             Some(Slot::Response(response)) => note(visit.hash, &response),
             Some(Slot::Varies(spec)) => {

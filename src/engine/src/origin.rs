@@ -53,6 +53,8 @@ pub struct OriginRequest {
     pub server: Option<ServerId>,
     /// Who waits for it, and hears of interim answers.
     pub early: Option<Early>,
+    /// Whether an answer in a transfer coding that nobody knows is taken as it comes, up to the end of its connection.
+    pub unknown_codings: bool,
 }
 
 /// What an origin says before it answers, 103 say (RFC 9110, 15.2). Hop-by-hop fields are gone.

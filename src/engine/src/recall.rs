@@ -22,7 +22,7 @@ impl Engine {
             Some(slot) => (slot, false),
             None => match self.store.recall(visit.hash, visit.key, false, now).await {
                 Some(slot) => (slot, true),
-                None => return self.recall_shared(visit).await,
+                None => return self.recall_shared(visit).await || self.recall_part(visit).await,
             },
         };
         let Slot::Varies(spec) = slot else { return recalled };

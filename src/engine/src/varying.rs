@@ -1,7 +1,9 @@
 //! A URL whose responses vary: what says how, and which variants are found by it (RFC 9111, 4.1).
 
-use crate::Engine;
-use crate::store::{KeyHash, Slot, VarySpec};
+use crate::store::{KeyHash, Slot, StoredResponse, VarySpec};
+use crate::{Engine, Visit};
+use semantics::vary::{ACCEPT_LANGUAGE, favourite_language, nominated};
+use semantics::{Timestamp, key};
 use std::sync::Arc;
 
 impl Engine {
@@ -27,5 +29,33 @@ impl Engine {
         if new {
             self.store.keep(primary, &Slot::Varies(spec.clone()));
         }
+    }
+    /// A fresh variant in the language that a visitor asks for before all others, and like his own in all else (`profile: rfc9111`).
+    /// RFC 9111 (4.1) would have it asked for: what he would get is known, because the origin said what it has in that language.
+    pub(crate) fn in_favourite_language(
+        &self,
+        visit: &Visit<'_>,
+        spec: &VarySpec,
+        now: Timestamp,
+    ) -> Option<(KeyHash, Arc<StoredResponse>)> {
+        if !visit.route.policy.is_plain() || !spec.names.iter().any(|name| name == ACCEPT_LANGUAGE) {
+            return None;
+        }
+        let language = favourite_language(visit.request)?;
+        let values = nominated(&spec.names, visit.request, &visit.route.policy);
+        let answers = |response: &StoredResponse| {
+            let of_page = key::primary(&response.key, true) == Some(visit.key);
+            let in_it = response.head.field("content-language").is_some_and(|of| of.eq_ignore_ascii_case(language));
+            let alike = response.variant.iter().zip(&values).all(|(one, his)| one == his || one.0 == ACCEPT_LANGUAGE);
+            let fresh = || self.windows(response, now).is_some_and(|windows| now < windows.fresh_until);
+            of_page && in_it && alike && response.variant.len() == values.len() && fresh()
+        };
+        let variants: Vec<KeyHash> = spec.variants.lock().iter().rev().copied().collect();
+        variants.into_iter().find_map(|hash| {
+            let response = self.store.peek_response(hash).filter(|response| answers(response))?;
+            // Asked for again.
+            self.store.get(hash, &response.key, now);
+            Some((hash, response))
+        })
     }
 }

@@ -114,6 +114,8 @@ impl Engine {
                 }
                 Step::Wait => {}
             }
+        } else if let Some(served) = self.part(visit, now) {
+            return Some(Answer::Served(served));
         }
         match self.verdict(visit, selected.hash, &selected.nominated, now) {
             Some(Known::Failed(failed)) => {
@@ -332,5 +334,5 @@ fn suits(visit: &Visit<'_>, variant: &[(String, Option<Vec<u8>>)]) -> bool {
         return true;
     }
     let names: Vec<String> = variant.iter().map(|(n, _)| n.clone()).collect();
-    semantics::vary::nominated(&names, visit.request) == variant
+    semantics::vary::nominated(&names, visit.request, &visit.route.policy) == variant
 }

@@ -2,10 +2,11 @@
 
 use super::{Client, Sent, put};
 use bytes::Bytes;
-use engine::store::{BodyReader, Head, InCoding};
+use engine::store::{BodyReader, Head, InCoding, StoredResponse};
 use engine::{Engine, Served};
 use http::StatusCode;
 use semantics::coding::{Accepted, Coding, etag_in};
+use semantics::part::{Cut, Part};
 use semantics::range::{self, Range};
 use semantics::validation::{Validators, not_modified};
 use semantics::{CacheStatus, Facts, Method, Outcome, Request, Timestamp};
@@ -84,8 +85,8 @@ impl Client<'_> {
         {
             return self.not_modified(&response.head, etag.as_deref(), tail).await;
         }
-        if status == StatusCode::OK
-            && facts.range.is_some()
+        let of_page = status == StatusCode::OK && facts.range.is_some();
+        if (of_page || status == StatusCode::PARTIAL_CONTENT)
             && let Some(sent) = self.part(request, facts, served, tail, &mut file).await?
         {
             return Ok(sent);
@@ -127,36 +128,25 @@ impl Client<'_> {
         let response = &served.response;
         let Validators { etag, last_modified } = response.validators();
         let holds = facts.if_range.is_none_or(|value| range::if_range_holds(value, etag, last_modified));
+        let range = facts.range.filter(|_| holds && request.method == Method::Get);
         let size = response.body.len();
-        let resolved = match facts.range {
-            Some(value) if holds && request.method == Method::Get => range::resolve(value, size),
-            _ => Range::Whole,
-        };
-        let (line, kind, content_range) = match resolved {
+        let (line, kind, content_range, cut) = match range.map_or(Range::Whole, |range| resolved(response, range)) {
             Range::Whole => return Ok(None),
-            Range::Part { first, last } => ("206 Partial Content", 206, format!("bytes {first}-{last}/{size}")),
-            Range::Unsatisfiable => ("416 Range Not Satisfiable", 416, format!("bytes */{size}")),
+            Range::Part(cut) => ("206 Partial Content", 206, cut.part.to_string(), Some(cut)),
+            Range::Unsatisfiable => ("416 Range Not Satisfiable", 416, format!("bytes */{size}"), None),
         };
-        let (body, length) = match resolved {
-            Range::Part { first, last } => {
-                let body = response.body.held().map_or_else(Bytes::new, |body| slice(body, first, last));
-                (body, last.saturating_add(1).min(size) - first)
-            }
-            _ => (Bytes::new(), 0),
-        };
+        let held = cut.and_then(|cut| Some(slice(response.body.held()?, cut)));
+        let (body, length) = (held.unwrap_or_default(), cut.map_or(0, |cut| cut.length));
         let mut lines = format!("HTTP/1.1 {line}\r\n").into_bytes();
         for (name, value) in response.head.fields().filter(|(n, _)| *n != "content-length" && *n != "content-range") {
             put(&mut lines, name, value);
         }
         put(&mut lines, "content-length", length.to_string().as_bytes());
         put(&mut lines, "content-range", content_range.as_bytes());
-        let of_file = match resolved {
-            Range::Part { first, last } => file.take().map(|file| (file, first, last)),
-            _ => None,
-        };
+        let of_file = cut.and_then(|cut| Some((file.take()?, cut)));
         self.answer(&lines.into(), tail, &body, of_file.is_some()).await?;
-        if let Some((mut file, first, last)) = of_file {
-            file.part(first, last);
+        if let Some((mut file, cut)) = of_file {
+            file.part(cut.offset, cut.offset + cut.length - 1);
             self.file(file).await?;
         }
         Ok(Some(Sent { status: kind }))
@@ -191,7 +181,18 @@ impl Delivery<'_> {
     }
 }
 
-fn slice(body: &Bytes, first: u64, last: u64) -> Bytes {
+/// What a range takes of a stored response, a part or all of it.
+fn resolved(response: &StoredResponse, range: &[u8]) -> Range {
+    let size = response.body.len();
+    if response.head.status() != StatusCode::PARTIAL_CONTENT {
+        return range::resolve(range, size);
+    }
+    // It was looked up by what it holds.
+    let part = response.head.field("content-range").and_then(Part::parse);
+    part.and_then(|part| part.cut(size, range)).map_or(Range::Whole, Range::Part)
+}
+
+fn slice(body: &Bytes, cut: Cut) -> Bytes {
     let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(body.len());
-    body.slice(at(first)..at(last.saturating_add(1)))
+    body.slice(at(cut.offset)..at(cut.offset.saturating_add(cut.length)))
 }

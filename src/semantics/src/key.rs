@@ -86,6 +86,19 @@ pub fn write_variant(out: &mut Vec<u8>, primary: &[u8], nominated: &[(String, Op
     }
 }
 
+/// Extends a primary key to that of a stored part of its representation.
+pub fn write_part(out: &mut Vec<u8>, primary: &[u8]) {
+    write_variant(out, primary, &part_variant());
+}
+
+/// What marks a stored part among the variants of its page.
+pub fn part_variant() -> [(String, Option<Vec<u8>>); 1] {
+    [(PART.to_owned(), None)]
+}
+
+/// No field's name has a colon.
+const PART: &str = "part:";
+
 /// Name, count and values of a field; nothing where it is absent.
 fn lines(out: &mut Vec<u8>, name: &str, request: &Request<'_>) {
     let count = request.fields_named(name).count();

@@ -15,6 +15,7 @@ pub mod key;
 pub mod message;
 pub mod no_vary_search;
 pub mod page;
+pub mod part;
 pub mod personal;
 mod plain;
 pub mod policy;
@@ -28,6 +29,7 @@ pub mod targeted;
 pub mod time;
 pub mod validation;
 pub mod vary;
+mod weight;
 
 pub use cache_status::{CacheStatus, Forward, Outcome};
 pub use decision::{Decision, Selection, decide};

@@ -1,12 +1,13 @@
 //! Range requests answered from a complete stored body (RFC 9110, 14).
 
+use crate::part::{Cut, Part};
+
 /// What a Range field asks of a body of known size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
     /// The field is absent, malformed, or names several ranges: the whole body (RFC 9110, 14.2 allows ignoring it).
     Whole,
-    /// First and last byte, both included.
-    Part { first: u64, last: u64 },
+    Part(Cut),
     /// 416.
     Unsatisfiable,
 }
@@ -18,6 +19,10 @@ pub fn resolve(value: &[u8], size: u64) -> Range {
     };
     // Several ranges are answered whole (our choice: one part covers what players and downloads ask).
     let Some((first, last)) = spec.trim().split_once('-').filter(|_| !spec.contains(',')) else { return Range::Whole };
+    let part = |first: u64, last: u64| {
+        let part = Part { first, last, complete: Some(size) };
+        Range::Part(Cut { offset: first, length: part.length(), part })
+    };
     let number = |text: &str| -> Option<u64> {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         digits.then(|| text.parse().unwrap_or(u64::MAX))
@@ -27,7 +32,7 @@ pub fn resolve(value: &[u8], size: u64) -> Range {
             None => Range::Whole,
             Some(0) => Range::Unsatisfiable,
             Some(_) if size == 0 => Range::Unsatisfiable,
-            Some(n) => Range::Part { first: size - n.min(size), last: size - 1 },
+            Some(n) => part(size - n.min(size), size - 1),
         },
         (first, last) => {
             let Some(first) = number(first) else { return Range::Whole };
@@ -36,7 +41,7 @@ pub fn resolve(value: &[u8], size: u64) -> Range {
                 None => Range::Whole,
                 Some(last) if last < first => Range::Whole,
                 Some(_) if first >= size => Range::Unsatisfiable,
-                Some(last) => Range::Part { first, last: last.min(size - 1) },
+                Some(last) => part(first, last.min(size - 1)),
             }
         }
     }

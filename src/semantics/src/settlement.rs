@@ -202,7 +202,6 @@ fn settle_plain(
         Ok(_) if answer.authorized && !storability::is_shared_with_credentials(answer.fields) => {
             NotStorable::Authorization
         }
-        Ok(_) if answer.close_delimited => NotStorable::CloseDelimited,
         Ok(nominated) => return Settlement::Store { nominated },
         Err(reason) => reason,
     };

@@ -4,6 +4,7 @@ use crate::cache_control::CacheControl;
 use crate::freshness::{self, Governing};
 use crate::plain;
 use crate::policy::{Policy, SetCookie};
+use crate::settlement::on_same_host;
 use crate::time::Timestamp;
 use crate::vary::{self, Vary};
 use http::{HeaderMap, StatusCode};
@@ -174,12 +175,8 @@ fn judge_plainly(
     {
         return Err(NotStorable::Status);
     }
-    // Understood, `must-understand` takes `no-store` back (RFC 9111, 5.2.2.3).
-    if cc.no_store && !cc.must_understand {
-        return Err(NotStorable::NoStore);
-    }
-    if cc.private {
-        return Err(NotStorable::Private);
+    if let Some(reason) = forbids_storing(cc) {
+        return Err(reason);
     }
     if own.is_none() && !cc.public && !plain::is_heuristic(code) {
         return Err(NotStorable::Status);
@@ -191,6 +188,15 @@ fn judge_plainly(
 /// Whether an answer to a request with `Authorization` may be shared, where such a request may fill at all.
 pub(crate) fn is_shared_with_credentials(fields: &HeaderMap) -> bool {
     plain::is_shared_with_credentials(&Governing::of(fields).cache_control)
+}
+
+/// Whether the answer to a POST is what a GET of the same URL would get, and says for how long (RFC 9110, 9.3.3).
+/// `target`: the POST's own path and query.
+pub fn is_posted_for_get(fields: &HeaderMap, host: &str, target: &str, responded: Timestamp) -> bool {
+    let mut there = fields.get_all(http::header::CONTENT_LOCATION).iter();
+    let (Some(location), None) = (there.next().and_then(|l| l.to_str().ok()), there.next()) else { return false };
+    let lifetime = freshness::explicit_lifetime(fields, &Governing::of(fields), responded);
+    on_same_host(location, host, target).as_deref() == Some(target) && lifetime.is_some_and(|l| !l.is_zero())
 }
 
 /// Whether a storable answer says that it is everybody's: a lifetime or a stale window, `public`, or a field for shared
@@ -207,14 +213,15 @@ fn forbidden(cc: &CacheControl, policy: &Policy) -> Result<(), NotStorable> {
     if policy.is_isr() && policy.override_origin {
         return Ok(());
     }
-    // Every status that gets here is understood, and then `must-understand` takes `no-store` back (RFC 9111, 5.2.2.3).
-    if cc.no_store && !cc.must_understand {
-        return Err(NotStorable::NoStore);
-    }
-    if cc.private {
-        return Err(NotStorable::Private);
-    }
-    Ok(())
+    // Every status that gets here is understood.
+    forbids_storing(cc).map_or(Ok(()), Err)
+}
+
+/// What a shared cache may not store, whatever else is said. An understood status is taken for granted: then
+/// `must-understand` takes `no-store` back (RFC 9111, 5.2.2.3).
+pub(crate) fn forbids_storing(cc: &CacheControl) -> Option<NotStorable> {
+    let no_store = cc.no_store && !cc.must_understand;
+    if no_store { Some(NotStorable::NoStore) } else { cc.private.then_some(NotStorable::Private) }
 }
 
 fn has_validator(fields: &HeaderMap) -> bool {

@@ -68,9 +68,25 @@ pub fn http_date(at: Timestamp) -> String {
 /// An HTTP-date in any of its three forms (RFC 9110, 5.6.7).
 pub fn parse_date(value: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(value).ok()?;
-    let time = httpdate::parse_http_date(text).or_else(|_| httpdate::parse_http_date(&usual_case(text))).ok()?;
+    let time = httpdate::parse_http_date(text).ok().or_else(|| {
+        let usual = usual_case(text);
+        httpdate::parse_http_date(&usual).ok().or_else(|| on_any_day(&usual))
+    })?;
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_micros(u64::try_from(since_epoch.as_micros()).ok()?))
+}
+
+/// A date with the name of another day than its own: the rest says it all (our choice, as that of most who read dates).
+fn on_any_day(date: &str) -> Option<SystemTime> {
+    const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+    let name = date.split(|c: char| !c.is_ascii_alphabetic()).next()?;
+    let short = DAYS.iter().any(|day| name == &day[..3]);
+    if !short && !DAYS.contains(&name) {
+        return None;
+    }
+    let rest = &date[name.len()..];
+    let named = |day: &&str| format!("{}{rest}", if short { &day[..3] } else { day });
+    DAYS.iter().find_map(|day| httpdate::parse_http_date(&named(day)).ok())
 }
 
 /// Names of days and months in the case that the grammar has; some origins send another.

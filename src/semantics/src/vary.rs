@@ -5,6 +5,7 @@ use crate::key;
 use crate::message::Request;
 use crate::personal;
 use crate::policy::Policy;
+use crate::weight::weighted;
 
 /// A response nominates at most this many fields that are not keyed anyway (our choice: each one multiplies variants).
 pub const MAX_NOMINATED: usize = 16;
@@ -71,8 +72,31 @@ fn nomination(name: &str, policy: &Policy) -> Nomination {
 }
 
 /// The nominated fields of `request` with their values in canonical form: equal bytes select the same variant.
-pub fn nominated(names: &[String], request: &Request<'_>) -> Vec<(String, Option<Vec<u8>>)> {
-    names.iter().map(|name| (name.clone(), canonical(name, request))).collect()
+pub fn nominated(names: &[String], request: &Request<'_>, policy: &Policy) -> Vec<(String, Option<Vec<u8>>)> {
+    let value = |name: &str| match canonical(name, request) {
+        // The order of languages means nothing, their weights do (RFC 9110, 12.5.4). Applications often go by it all the same,
+        // and so does every profile but that of the RFC.
+        Some(value) if name == ACCEPT_LANGUAGE && policy.is_plain() => Some(sorted(&value)),
+        value => value,
+    };
+    names.iter().map(|name| (name.clone(), value(name))).collect()
+}
+
+/// The language that a request asks for before all others; `None`: there is none, or any would do.
+pub fn favourite_language<'r>(request: &Request<'r>) -> Option<&'r [u8]> {
+    let liked: Vec<(&[u8], u16)> =
+        request.fields_named(ACCEPT_LANGUAGE).flat_map(commas).filter_map(weighted).collect();
+    let most = liked.iter().map(|(_, weight)| *weight).max().filter(|weight| *weight > 0)?;
+    let mut favourites = liked.iter().filter(|(_, weight)| *weight == most).map(|(language, _)| *language);
+    favourites.next().filter(|language| favourites.next().is_none() && *language != b"*")
+}
+
+pub const ACCEPT_LANGUAGE: &str = "accept-language";
+
+fn sorted(list: &[u8]) -> Vec<u8> {
+    let mut members: Vec<&[u8]> = list.split(|b| *b == b',').collect();
+    members.sort_unstable();
+    members.join(&b',')
 }
 
 /// RFC 9111, 4.1 allows lines to be combined, and whitespace and case to be normalised where the field's definition does.
@@ -88,7 +112,7 @@ fn canonical(name: &str, request: &Request<'_>) -> Option<Vec<u8>> {
         }
     }
     // Of these we know that case does not matter, nor space around their weights (RFC 9110, 12.4.2 and 12.5).
-    if let Some(value) = value.as_mut().filter(|_| matches!(name, "accept-language" | "accept" | "accept-charset")) {
+    if let Some(value) = value.as_mut().filter(|_| matches!(name, ACCEPT_LANGUAGE | "accept" | "accept-charset")) {
         value.make_ascii_lowercase();
         value.retain(|b| !matches!(b, b' ' | b'\t'));
     }

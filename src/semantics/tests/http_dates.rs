@@ -25,6 +25,8 @@ fn dates_are_read_in_their_three_forms_only() {
         ("dashes with a four-digit year", "Sun, 06-Nov-1994 08:49:37 GMT"),
         ("points for colons", "Sun, 06 Nov 1994 08.49.37 GMT"),
         ("a one-digit hour", "Sun, 06 Nov 1994 8:49:37 GMT"),
+        ("a day of the week that there is not", "Sux, 06 Nov 1994 08:49:37 GMT"),
+        ("a long day in the short form", "Sunday, 06 Nov 1994 08:49:37 GMT"),
         ("a day that is not there", "Sun, 31 Feb 1994 08:49:37 GMT"),
         ("hour 24", "Sun, 06 Nov 1994 24:00:00 GMT"),
         ("ISO 8601", "1994-11-06T08:49:37Z"),
@@ -39,6 +41,13 @@ fn dates_are_read_in_their_three_forms_only() {
 fn dates_are_read_in_any_letter_case() {
     // RFC 9111, 4.2: "a cache recipient SHOULD match the field value case-insensitively".
     for date in ["sun, 06 nov 1994 08:49:37 gmt", "SUN, 06 NOV 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 gMT"] {
+        assert_eq!(parse_date(date.as_bytes()), Some(G), "{date}");
+    }
+}
+
+#[test]
+fn the_day_of_the_week_says_nothing_that_the_date_does_not() {
+    for date in ["Mon, 06 Nov 1994 08:49:37 GMT", "Monday, 06-Nov-94 08:49:37 GMT", "Thu Nov  6 08:49:37 1994"] {
         assert_eq!(parse_date(date.as_bytes()), Some(G), "{date}");
     }
 }

@@ -4,7 +4,7 @@ use semantics::key::{KeyParts, is_group_field, write_primary};
 use semantics::personal::{self, Personal};
 use semantics::policy::{QueryRule, Revalidate};
 use semantics::query::{has, keyed};
-use semantics::vary::nominated;
+use semantics::vary::{favourite_language, nominated};
 use semantics::{Facts, Field, Method, Policy, Request, Scheme};
 use std::borrow::Cow;
 
@@ -138,16 +138,70 @@ fn values_of_nominated_fields_are_compared_in_canonical_form() {
     ];
     for (label, name, one, other, same) in rows {
         let names = [(*name).to_owned()];
-        let value = |list: Fields<'_>| nominated(&names, &get(&lines(list)));
+        let value = |list: Fields<'_>| nominated(&names, &get(&lines(list)), &isr());
         assert_eq!(value(one) == value(other), *same, "{label}");
     }
+}
+
+#[test]
+fn by_the_rfc_alone_the_order_of_languages_means_nothing() {
+    let names = ["accept-language".to_owned()];
+    let value = |list: Fields<'_>, policy: &Policy| nominated(&names, &get(&lines(list)), policy);
+    let plain = Policy::plain();
+    let rows: &[(&str, Fields<'_>, Fields<'_>, bool)] = &[
+        ("order", &[("accept-language", "en, de")], &[("accept-language", "de, en")], true),
+        (
+            "order, over lines",
+            &[("accept-language", "en"), ("accept-language", "de")],
+            &[("accept-language", "de,en")],
+            true,
+        ),
+        (
+            "12.5.4: weights count",
+            &[("accept-language", "en, de;q=0.5")],
+            &[("accept-language", "en;q=0.5, de")],
+            false,
+        ),
+        ("with the same weights", &[("accept-language", "en, de;q=0.5")], &[("accept-language", "de;q=0.5, en")], true),
+        ("another language", &[("accept-language", "en, de")], &[("accept-language", "en, fr")], false),
+    ];
+    for (label, one, other, same) in rows {
+        assert_eq!(value(one, &plain) == value(other, &plain), *same, "{label}");
+    }
+    let (one, other) = ([("accept-language", "en, de")], [("accept-language", "de, en")]);
+    assert_ne!(value(&one, &isr()), value(&other, &isr()), "otherwise it does: many applications go by it");
+    let accept = ["accept".to_owned()];
+    let value = |list: Fields<'_>| nominated(&accept, &get(&lines(list)), &plain);
+    assert_ne!(value(&[("accept", "a/a, b/b")]), value(&[("accept", "b/b, a/a")]), "of languages alone");
+}
+
+#[test]
+fn a_favourite_language_is_liked_more_than_all_others() {
+    for (value, expected) in [
+        ("de", Some("de")),
+        ("fr;q=0.5, de;q=1.0", Some("de")),
+        ("fr;q=0.5, de-AT", Some("de-AT")),
+        ("de;q=0.1", Some("de")),
+        ("en, de", None),
+        ("en;q=0.5, de;q=0.5", None),
+        ("*", None),
+        ("*;q=0.5, de", Some("de")),
+        ("de;q=0", None),
+        ("de;q=2, en;q=0.3", Some("en")),
+        ("", None),
+    ] {
+        let fields = [Field { name: "accept-language", value: value.as_bytes() }];
+        let found = favourite_language(&get(&fields)).map(String::from_utf8_lossy);
+        assert_eq!(found.as_deref(), expected, "{value}");
+    }
+    assert_eq!(favourite_language(&get(&[])), None, "none is named");
 }
 
 #[test]
 fn whitespace_within_an_unknown_value_tells_variants_apart() {
     // RFC 9111, 4.1: whitespace may be folded "where allowed in the header field's syntax".
     let names = ["x-city".to_owned()];
-    let value = |city: &str| nominated(&names, &get(&[Field { name: "x-city", value: city.as_bytes() }]));
+    let value = |city: &str| nominated(&names, &get(&[Field { name: "x-city", value: city.as_bytes() }]), &isr());
     assert_ne!(value("New York"), value("NewYork"), "a space");
     assert_ne!(value("\"a b\""), value("\"ab\""), "a space in a quoted string");
 }

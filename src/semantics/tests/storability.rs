@@ -4,7 +4,7 @@ mod support;
 
 use http::StatusCode;
 use semantics::policy::{Revalidate, SetCookie};
-use semantics::storability::{NotStorable, Verdict, judge, verdict};
+use semantics::storability::{NotStorable, Verdict, is_posted_for_get, judge, verdict};
 use semantics::{Policy, Timestamp};
 use std::time::Duration;
 use support::{Fields, fields};
@@ -293,4 +293,29 @@ fn every_reason_has_a_name_of_its_own() {
     let distinct: std::collections::HashSet<&str> = names.into_iter().collect();
     assert_eq!(distinct.len(), names.len(), "{names:?}");
     assert!(names.iter().all(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')), "{names:?}");
+}
+
+#[test]
+fn an_answer_to_post_is_a_gets_with_its_own_address_and_a_lifetime_of_its_own() {
+    let at = |location: &'static str| [("content-location", location), FRESH];
+    for (label, location, is) in [
+        ("the path", "/p?a=1", true),
+        ("the URL", "http://x.com/p?a=1", true),
+        ("the URL with TLS", "https://x.com/p?a=1", true),
+        ("the same reference (RFC 3986, 5.2)", "", true),
+        ("another query", "/p?a=2", false),
+        ("no query", "/p", false),
+        ("another path", "/q?a=1", false),
+        ("another host", "http://y.com/p?a=1", false),
+    ] {
+        assert_eq!(is_posted_for_get(&fields(&at(location)), "x.com", "/p?a=1", NOW), is, "{label}");
+    }
+    for (label, list) in [
+        ("no address", &[FRESH][..]),
+        ("two", &[("content-location", "/p"), ("content-location", "/p"), FRESH]),
+        ("RFC 9110, 9.3.3: no lifetime", &[("content-location", "/p")]),
+        ("none left", &[("content-location", "/p"), (CC, "max-age=0")]),
+    ] {
+        assert!(!is_posted_for_get(&fields(list), "x.com", "/p", NOW), "{label}");
+    }
 }

@@ -270,7 +270,7 @@ impl Job {
 
 /// The stored fields with those of a 304 in their place. A cookie is nobody's, unless all `cookies` are kept, and the new Date
 /// counts from now.
-fn merged(old: &StoredResponse, response: &OriginResponse, times: &Times, cookies: bool) -> HeaderMap {
+pub(super) fn merged(old: &StoredResponse, response: &OriginResponse, times: &Times, cookies: bool) -> HeaderMap {
     let mut fields = old.head.origin_fields();
     let same_but_swr = says_less(&fields, &response.fields);
     let (tagged, digested) = (fields.contains_key(ETAG), fields.contains_key("content-md5"));

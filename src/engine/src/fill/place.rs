@@ -126,6 +126,6 @@ impl Job {
             query: None,
             fields: &fields,
         };
-        vary::nominated(names, &request)
+        vary::nominated(names, &request, &self.route.policy)
     }
 }

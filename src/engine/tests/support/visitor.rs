@@ -251,6 +251,7 @@ impl World {
             fields: fields.iter().map(line).collect(),
             server: None,
             early: None,
+            unknown_codings: false,
         };
         let mut response = match self.origin.fetch(request).await {
             Ok(response) => response,

@@ -1,0 +1,75 @@
+//! A passed answer in the place of a fill's (see [`crate::gather`]).
+
+use super::{Job, Storable, deployment_for};
+use crate::flight::Landing;
+use crate::history::Cause;
+use crate::origin::{BoxFuture, OriginError, OriginRequest, OriginResponse};
+use crate::store::{KeyHash, Slot};
+use crate::{Engine, Route};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use semantics::freshness::Times;
+use semantics::settlement::Settlement;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Job {
+    /// A fill whose answer is there already. `request`: what it would have asked; `began`: the epoch in which it was asked
+    /// for. `None`: another fill of that key is on its way.
+    pub(crate) fn of_passed(
+        engine: &Arc<Engine>,
+        route: &Arc<Route>,
+        request: OriginRequest,
+        (primary, key): (KeyHash, Box<[u8]>),
+        began: u64,
+    ) -> Option<Job> {
+        let lead = engine.flights.lead(primary)?;
+        Some(Job {
+            engine: engine.clone(),
+            route: route.clone(),
+            lead,
+            request,
+            deployment: deployment_for(engine, &key),
+            key,
+            primary,
+            hash: primary,
+            rsc: false,
+            stored: None,
+            claimed: false,
+            cause: Cause::Miss,
+            stormy: None,
+            asked_again: false,
+            began,
+        })
+    }
+
+    /// Stores it, if it may be.
+    pub(crate) fn take_in(mut self, status: StatusCode, fields: HeaderMap, body: Bytes, times: Times) {
+        let length = Some(body.len() as u64);
+        let nothing = Box::new(Nothing);
+        let response = OriginResponse { status, fields, length, close_delimited: false, server: None, body: nothing };
+        let landing = match self.settle(&response, &times) {
+            Settlement::Store { nominated } => {
+                let placed = self.place(&nominated, &response.fields);
+                if let Some(Slot::Response(stored)) = self.engine.store.peek(placed.hash, &placed.key) {
+                    (self.hash, self.stored) = (placed.hash, Some(stored));
+                }
+                let tags = self.tags(&response.fields);
+                let Times { requested, responded, .. } = times;
+                let storable = Storable { response, nominated, tags, requested, responded };
+                self.commit(&storable, placed, body, None).ok()
+            }
+            _ => None,
+        };
+        self.lead.land(landing.unwrap_or(Landing::Abandoned));
+    }
+}
+
+/// The body has been read.
+struct Nothing;
+
+impl crate::origin::Body for Nothing {
+    fn chunk(&mut self, _patience: Duration) -> BoxFuture<'_, Result<Option<Bytes>, OriginError>> {
+        Box::pin(async { Ok(None) })
+    }
+}
