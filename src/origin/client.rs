@@ -176,13 +176,13 @@ impl Client {
         let (status, mut fields) = session
             .response_header()
             .map_or((StatusCode::BAD_GATEWAY, HeaderMap::new()), |head| (head.status, head.headers.clone()));
-        let chunked =
-            fields.contains_key(http::header::TRANSFER_ENCODING) && !forwarding::is_in_unknown_coding(&fields);
+        let in_coding = fields.contains_key(http::header::TRANSFER_ENCODING);
+        let chunked = in_coding && !forwarding::is_in_unknown_coding(&fields);
         let length = fields.get(http::header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.trim().parse().ok());
         // What HTTP/2 would let come behind such a head is nobody's (RFC 9110, 6.4.1).
         let headed_alone = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let bodiless = session.response_done() || headed_alone;
-        let length = if bodiless { Some(0) } else { length.filter(|_| !chunked) };
+        let length = if bodiless { Some(0) } else { length.filter(|_| !in_coding) };
         let close_delimited = session.as_http1().is_some() && !bodiless && !chunked && length.is_none();
         forwarding::strip_hop_by_hop(&mut fields);
         let body = HttpBody {

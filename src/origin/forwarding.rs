@@ -91,8 +91,8 @@ const HOP_BY_HOP: [&str; 8] = [
 /// No origin may have these removed by nominating them: what is stored would change its meaning.
 const PROTECTED: [&str; 6] = ["cache-control", "content-type", "content-encoding", "vary", "set-cookie", "age"];
 
-/// Whether an answer is in one transfer coding that nobody has ever registered, and has no length beside it. It ends with its
-/// connection (RFC 9112, 6.3), and what cannot be undone is taken for nothing (our choice; `profile: rfc9111`).
+/// Whether an answer is in one transfer coding that nobody has ever registered. It ends with its connection, whatever length
+/// it has beside it (RFC 9112, 6.3), and what cannot be undone is taken for nothing (our choice; `profile: rfc9111`).
 pub fn is_in_unknown_coding(fields: &HeaderMap) -> bool {
     const REGISTERED: [&str; 6] = ["chunked", "compress", "deflate", "gzip", "x-compress", "x-gzip"];
     let mut codings = fields.get_all(http::header::TRANSFER_ENCODING).iter();
@@ -101,7 +101,7 @@ pub fn is_in_unknown_coding(fields: &HeaderMap) -> bool {
     };
     let token = !coding.is_empty() && coding.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let known = REGISTERED.iter().any(|known| coding.eq_ignore_ascii_case(known));
-    token && !known && !fields.contains_key(http::header::CONTENT_LENGTH)
+    token && !known
 }
 
 /// Whether an answer's end can be told: no Transfer-Encoding, or exactly `chunked` (RFC 9112, 6.3). Of anything else

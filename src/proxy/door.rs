@@ -29,12 +29,12 @@ pub(super) struct Visitor {
     pub(super) redirect: Option<u16>,
 }
 
-/// Says why a request is refused. `named`: its method and its target, as far as they can be told.
+/// Says why a request is refused: its method, target and protocol are as far as they can be told.
 pub(super) async fn tell(
     site: &Site,
     client: &mut Client<'_>,
     peer: IpAddr,
-    (method, path): (&[u8], &[u8]),
+    (method, path, proto): (&[u8], &[u8], &'static str),
     refusal: Refusal,
 ) {
     let started = site.engine.clock.now();
@@ -56,7 +56,7 @@ pub(super) async fn tell(
             host: b"",
             path,
             query: None,
-            proto: "",
+            proto,
             status,
             bytes: client.body_sent(),
             took,

@@ -225,7 +225,8 @@ async fn pass(
 /// `head`: what has come of it.
 async fn refuse(site: &Site, stream: &mut Conn, peer: IpAddr, head: &[u8], refusal: Refusal) {
     let mut client = Client::new(To::Connection(stream), true, false, site.limits.send_min_rate);
-    tell(site, &mut client, peer, head::glimpse(head), refusal).await;
+    let (method, path) = head::glimpse(head);
+    tell(site, &mut client, peer, (method, path, ""), refusal).await;
     linger(stream).await;
 }
 

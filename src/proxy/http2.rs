@@ -12,6 +12,7 @@ use super::door::{self, Door, Visitor};
 use super::registry::Ticket;
 use super::road::{self, Ended, Scratch};
 use super::site::{Handed, Handover, Site};
+use crate::access::protocol;
 use arc_swap::Cache;
 use bytes::Bytes;
 use engine::Clock;
@@ -175,7 +176,7 @@ async fn exchange(
     let head = match head::request(&parts, cookies.as_deref(), body.is_end_stream(), &site.limits) {
         Ok(head) => head,
         Err(refusal) => {
-            let named = (parts.method.as_str().as_bytes(), parts.uri.path().as_bytes());
+            let named = (parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), protocol(parts.version));
             return door::tell(&site, &mut client, visitor.peer.ip(), named, refusal).await;
         }
     };

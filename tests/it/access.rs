@@ -1,7 +1,7 @@
 //! The access log: a line for each request, in a form that others parse, and in nobody's way (interface, `logging`;
 //! hardening F-66).
 
-use crate::dsl::{Edge, HOST, Larder, Origin, PLAIN, Reply, Request, Scratch, ms, reserve, until};
+use crate::dsl::{Edge, HOST, Http2, Larder, Origin, PLAIN, Reply, Request, Scratch, ms, of, reserve, until};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -327,4 +327,16 @@ async fn a_full_disk_loses_lines_that_are_counted_and_mentioned() {
     assert_eq!(edge.metric(DROPPED).await, 10.0);
     until("it is mentioned", async || edge.larder.stderr().contains("the access log cannot be written")).await;
     assert_eq!(edge.larder.stderr().matches("the access log cannot be written").count(), 1, "not at every line");
+}
+
+#[tokio::test]
+async fn a_refused_request_of_http_2_has_its_protocol() {
+    let origin = Origin::start().await;
+    let yaml =
+        "server: { listeners: [{ address: '{listen}', h2c: true }] }\norigin: {origin}\nadmin: { listen: '{admin}' }\n";
+    let edge = Edge::with_config(&origin, yaml).await;
+    let client = Http2::plain(edge.listen).await;
+    client.ask(of("POST", "/refused").header("expect", "miracles")).await.status(417);
+    let line = noted(&edge, "/refused", |_| true).await;
+    assert_eq!((&line["proto"], &line["status"]), (&"HTTP/2.0".into(), &417.into()), "{line}");
 }

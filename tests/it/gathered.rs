@@ -3,8 +3,9 @@
 
 use crate::disk::Folder;
 use crate::dsl::{Edge, Http2, Origin, Reply, Request, Response, of, until};
+use serde_json::json;
 
-const CONFIG: &str = "server: { listeners: [{ address: '{listen}', h2c: true }] }\norigin: {origin}\nadmin: { listen: {admin}, token: t }\nprofile: rfc9111\n\
+const CONFIG: &str = "server: { listeners: [{ address: '{listen}', h2c: true }] }\norigin: {origin}\nadmin: { listen: {admin}, token: a-token-for-the-tests }\nprofile: rfc9111\n\
                       logging: { access: { output: off } }\n";
 const FRESH: &str = "max-age=600";
 const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
@@ -38,16 +39,6 @@ fn serve(origin: &Origin, path: &str) {
 
 fn ranged(edge: &Edge, path: &str, range: &str) -> Request {
     edge.get(path).header("Range", &format!("bytes={range}"))
-}
-
-async fn revalidate(edge: &Edge, order: &str) {
-    let request = Request::new(edge.admin, "POST", "/v1/revalidate").host(&edge.admin.to_string());
-    request
-        .header("Content-Type", "application/json")
-        .header("Authorization", "Bearer t")
-        .body(order)
-        .await
-        .status(200);
 }
 
 /// What passes by is stored at its end, and its last byte may be there a moment before.
@@ -313,9 +304,9 @@ async fn what_is_invalidated_is_not_answered_from_parts() {
     let origin = Origin::start().await;
     serve(&origin, "/file");
     let edge = larder(&origin).await;
-    for order in [r#"{"paths":["/file"]}"#, r#"{"paths":["/file"],"hard":true}"#, r#"{"prefixes":["/"]}"#] {
-        is_stored(order, || ranged(&edge, "/file", "4-9")).await;
-        revalidate(&edge, order).await;
+    for order in [json!({"paths": ["/file"]}), json!({"paths": ["/file"], "hard": true}), json!({"prefixes": ["/"]})] {
+        is_stored("4-9", || ranged(&edge, "/file", "4-9")).await;
+        edge.order("/v1/revalidate", &order).await;
         ranged(&edge, "/file", "4-9").await.is("efghij").cache_status("fwd=request");
     }
     // It was asked for before the order, and comes after it.
@@ -324,7 +315,7 @@ async fn what_is_invalidated_is_not_answered_from_parts() {
     let request = tokio::spawn(ranged(&edge, "/slow", "4-9").send());
     origin.asked("/slow", 1).await;
     serve(&origin, "/slow");
-    revalidate(&edge, r#"{"paths":["/slow"]}"#).await;
+    edge.order("/v1/revalidate", &json!({"paths": ["/slow"]})).await;
     tap.send("efghij");
     tap.end();
     request.await.unwrap().unwrap().is("efghij");

@@ -1,9 +1,7 @@
 //! On demand: invalidation through the admin API, by PURGE and by writes, and what visitors get of it (semantics 32, 36-42).
 
-use crate::dsl::{Edge, HOST, Origin, Reply, Request, Response, until};
+use crate::dsl::{Edge, HOST, Origin, Reply, Request, Response, TOKEN, until};
 use serde_json::{Value, json};
-
-const TOKEN: &str = "a-token-for-the-tests";
 
 /// Fresh for an hour, stale for a day.
 const LONG: &str = "s-maxage=3600, stale-while-revalidate=86400";
@@ -37,12 +35,6 @@ fn ask(edge: &Edge, path: &str, body: &Value) -> Request {
         .body(body.to_string())
 }
 
-async fn revalidate(edge: &Edge, body: Value) -> Value {
-    let answer = ask(edge, "/v1/revalidate", &body).await;
-    answer.status(200);
-    serde_json::from_slice(&answer.body).unwrap()
-}
-
 fn ttl(answer: &Response) -> i64 {
     let status = answer.field("cache-status").unwrap_or_default();
     let ttl = status.split("ttl=").nth(1).unwrap_or_else(|| panic!("no ttl in `{status}`"));
@@ -66,11 +58,11 @@ async fn a_soft_invalidation_by_any_selector_gives_the_old_page_once_more_and_re
     for (n, selector) in selectors.into_iter().enumerate() {
         // Each in a Larder that knows nothing of the others would take seconds: the page's versions tell them apart.
         origin.page("/blog/x", &format!("v{n}")).header("Cache-Tag", "a, from-the-origin");
-        revalidate(&edge, json!({"paths": ["/blog/x"], "hard": true})).await;
+        edge.order("/v1/revalidate", &json!({"paths": ["/blog/x"], "hard": true})).await;
         edge.stored("/blog/x").await.is(&format!("v{n}"));
         let asked = origin.count("/blog/x");
         origin.page("/blog/x", &format!("new{n}")).header("Cache-Tag", "a, from-the-origin");
-        let answer = revalidate(&edge, selector.clone()).await;
+        let answer = edge.order("/v1/revalidate", &selector).await;
         assert!(answer["epoch"].is_u64(), "{answer}");
         assert_eq!(origin.count("/blog/x"), asked, "the call itself asks nobody: {selector}");
         let old = edge.get("/blog/x").await;
@@ -89,7 +81,7 @@ async fn after_a_hard_invalidation_nobody_gets_the_old_page_and_its_validators_a
     let edge = larder(&origin).await;
     edge.stored("/p").await.is("v1");
     origin.answers("/p", Reply::ok("v2").etag("\"v2\"").cache_control(LONG));
-    revalidate(&edge, json!({"paths": ["/p"], "hard": true})).await;
+    edge.order("/v1/revalidate", &json!({"paths": ["/p"], "hard": true})).await;
     edge.get("/p").await.is("v2").cache_status("fwd=uri-miss; stored");
     let last = origin.last("/p");
     assert_eq!(last.field("if-none-match"), None);
@@ -105,8 +97,8 @@ async fn a_hard_invalidation_and_an_origin_that_fails_give_the_failure_and_a_sof
     edge.stored("/hard").await;
     origin.answers("/soft", Reply::ok("broken").status(500));
     origin.answers("/hard", Reply::ok("broken").status(500));
-    revalidate(&edge, json!({"paths": ["/soft"]})).await;
-    revalidate(&edge, json!({"paths": ["/hard"], "hard": true})).await;
+    edge.order("/v1/revalidate", &json!({"paths": ["/soft"]})).await;
+    edge.order("/v1/revalidate", &json!({"paths": ["/hard"], "hard": true})).await;
     edge.get("/soft").await.status(200).is("kept");
     edge.metric_reaches("larder_refresh_failures_total", 1.0).await;
     edge.get("/soft").await.status(200).is("kept").cache_status("detail=failing");
@@ -120,7 +112,7 @@ async fn a_page_that_is_never_stale_by_itself_is_invalidated_all_the_same() {
     let edge = larder(&origin).await;
     edge.stored("/never/p").await.is("v1");
     origin.page("/never/p", "v2");
-    revalidate(&edge, json!({"prefixes": ["/never/"]})).await;
+    edge.order("/v1/revalidate", &json!({"prefixes": ["/never/"]})).await;
     edge.get("/never/p").await.is("v1");
     edge.until_is("/never/p", "v2").await;
 }
@@ -140,7 +132,7 @@ async fn a_path_selects_its_queries_hosts_variants_and_data_urls_and_nothing_els
     for language in ["de", "en"] {
         edge.get("/lang").header("Accept-Language", language).await;
     }
-    let count = revalidate(&edge, json!({"paths": ["/p", "/lang"], "hard": true, "count": true})).await;
+    let count = edge.order("/v1/revalidate", &json!({"paths": ["/p", "/lang"], "hard": true, "count": true})).await;
     assert_eq!(count["matched"], json!(all.len() + 1 + 2), "{count}");
     for target in others {
         assert!(edge.get(target).await.is_hit(), "{target}");
@@ -163,7 +155,7 @@ async fn of_one_host_alone() {
         edge.get("/p").host(host).await;
         until("it is stored", async || edge.get("/p").host(host).await.is_hit()).await;
     }
-    revalidate(&edge, json!({"paths": ["/p"], "host": "one.test", "hard": true})).await;
+    edge.order("/v1/revalidate", &json!({"paths": ["/p"], "host": "one.test", "hard": true})).await;
     edge.get("/p").host("one.test").await.cache_status("fwd=uri-miss");
     assert!(edge.get("/p").host("two.test").await.is_hit());
 }
@@ -176,7 +168,7 @@ async fn a_fill_in_flight_does_not_bring_back_what_was_invalidated_meanwhile() {
         let hold = origin.page("/p", "old").cache_control(LONG).header("Cache-Tag", "late").held();
         let first = tokio::spawn(edge.get("/p").send());
         origin.asked("/p", 1).await;
-        revalidate(&edge, json!({"tags": ["late"], "hard": hard})).await;
+        edge.order("/v1/revalidate", &json!({"tags": ["late"], "hard": hard})).await;
         origin.page("/p", "new").cache_control(LONG);
         hold.release();
         // He came before the call, and may have what was on its way.
@@ -198,7 +190,7 @@ async fn regenerate_answers_when_the_new_page_is_stored() {
     let edge = larder(&origin).await;
     edge.stored("/p").await;
     origin.page("/p", "v2").cache_control(LONG);
-    let answer = revalidate(&edge, json!({"paths": ["/p"], "regenerate": true})).await;
+    let answer = edge.order("/v1/revalidate", &json!({"paths": ["/p"], "regenerate": true})).await;
     assert_eq!(answer["regenerated"][0]["status"], json!(200), "{answer}");
     let page = edge.get("/p").await;
     assert!(page.is("v2").is_hit() && ttl(&page) > 3500);
@@ -210,7 +202,7 @@ async fn regenerate_of_what_was_never_asked_for_renders_it_for_the_host_that_is_
     let origin = Origin::start().await;
     origin.page("/new", "v1").cache_control(LONG);
     let edge = larder(&origin).await;
-    revalidate(&edge, json!({"paths": ["/new"], "regenerate": true, "host": HOST})).await;
+    edge.order("/v1/revalidate", &json!({"paths": ["/new"], "regenerate": true, "host": HOST})).await;
     assert!(edge.get("/new").await.is("v1").is_hit());
     assert_eq!(origin.count("/new"), 1);
 }
@@ -237,7 +229,7 @@ async fn tags_that_were_posted_select_the_page_and_stay_with_it() {
     ask(&edge, "/v1/tags", &json!({"path": "/p", "tags": ["mine"]})).await.status(200);
     for n in 2..5 {
         origin.page("/p", &format!("v{n}")).cache_control(LONG);
-        revalidate(&edge, json!({"tags": ["mine"], "hard": true})).await;
+        edge.order("/v1/revalidate", &json!({"tags": ["mine"], "hard": true})).await;
         edge.get("/p").await.is(&format!("v{n}")).cache_status("fwd=uri-miss");
     }
 }
@@ -273,7 +265,7 @@ async fn of_ten_thousand_tags_and_one_of_a_megabyte_the_first_that_fit_are_kept_
     edge.stored("/long").await;
     assert!((edge.metric("larder_tags_dropped_total{reason=too-many}").await - 1_872.0).abs() < 0.5);
     assert!((edge.metric("larder_tags_dropped_total{reason=too-long}").await - 1.0).abs() < 0.5);
-    revalidate(&edge, json!({"tags": ["t127", "ok"], "hard": true})).await;
+    edge.order("/v1/revalidate", &json!({"tags": ["t127", "ok"], "hard": true})).await;
     edge.get("/many").await.cache_status("fwd=uri-miss");
     edge.get("/long").await.cache_status("fwd=uri-miss");
 }
@@ -367,7 +359,7 @@ async fn the_epoch_grows_and_every_kind_is_counted() {
         json!({"tags": ["t"]}),
         json!({"routes": ["post", "no such route"]}),
     ] {
-        let epoch = revalidate(&edge, body).await["epoch"].as_u64().unwrap();
+        let epoch = edge.order("/v1/revalidate", &body).await["epoch"].as_u64().unwrap();
         assert!(epoch > last);
         last = epoch;
     }

@@ -162,7 +162,11 @@ async fn a_body_that_ends_with_its_connection_is_stored_unless_it_was_cut_off() 
 async fn a_transfer_coding_that_nobody_knows_is_none_and_one_that_must_be_undone_is_refused() {
     let head = |framing: &str| format!("HTTP/1.1 200 OK\r\nCache-Control: {FRESH}\r\n{framing}\r\n\r\nbody");
     let origin = Origin::start().await;
-    for (path, framing) in [("/nonsense", "Transfer-Encoding: abc"), ("/identity", "transfer-encoding: Identity")] {
+    for (path, framing) in [
+        ("/nonsense", "Transfer-Encoding: abc"),
+        ("/identity", "transfer-encoding: Identity"),
+        ("/length", "Transfer-Encoding: abc\r\nContent-Length: 2"),
+    ] {
         origin.answers(path, Reply::raw(&head(framing)));
     }
     for (path, framing) in [
@@ -173,18 +177,18 @@ async fn a_transfer_coding_that_nobody_knows_is_none_and_one_that_must_be_undone
         ("/lines", "Transfer-Encoding: abc\r\nTransfer-Encoding: def"),
         ("/parameter", "Transfer-Encoding: abc;a=b"),
         ("/empty", "Transfer-Encoding: "),
-        ("/length", "Transfer-Encoding: abc\r\nContent-Length: 4"),
     ] {
         origin.answers(path, Reply::raw(&head(framing)));
     }
     origin.page("/ok", "ok");
     let edge = larder(&origin).await;
-    for path in ["/nonsense", "/identity"] {
+    for path in ["/nonsense", "/identity", "/length"] {
         edge.get(path).await.status(200).is("body");
         edge.stored(path).await.status(200).is("body").no_header("Transfer-Encoding");
     }
-    for path in ["/gzip", "/x-gzip", "/deflate", "/list", "/lines", "/parameter", "/empty", "/length"] {
-        edge.get(path).await.status(502);
+    for path in ["/gzip", "/x-gzip", "/deflate", "/list", "/lines", "/parameter", "/empty"] {
+        let answer = edge.get(path).await;
+        assert_eq!(answer.code, 502, "{path}: {answer:?}");
         // A server that answers now and then keeps its breaker closed.
         edge.post("/ok", "").await.status(200);
     }

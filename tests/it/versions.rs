@@ -1,11 +1,10 @@
 //! Good versions of a page (`history`): listed, put back, pinned; and what of it survives a crash.
 
 use crate::client::{Ran, run};
-use crate::dsl::{Edge, HOST, Origin, Reply, Request, Response, Scratch, until};
+use crate::dsl::{Edge, HOST, Origin, Reply, Request, Response, Scratch, TOKEN, until};
 use serde_json::{Value, json};
 use std::path::Path;
 
-const TOKEN: &str = "a-token-for-the-tests";
 const PATH: &str = "/blog/x";
 
 /// Pages of an hour, of which three versions are kept, and others of a second.

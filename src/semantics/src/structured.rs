@@ -25,22 +25,56 @@ pub(crate) fn dictionary<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     mut take: impl FnMut(&'a [u8], Value<'a>) -> Option<()>,
 ) -> Option<()> {
+    let read = members(lines, |rest| {
+        let (key, value, after) = member(rest)?;
+        take(key, value)?;
+        Some(after)
+    })?;
+    (read != Read::Nothing).then_some(())
+}
+
+/// Reads a list of strings from all lines of a field (RFC 8941, 4.2.1): what stands between the quotes of each. An absent or
+/// empty field is an empty list. `None`: it is malformed.
+pub(crate) fn strings<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<&'a [u8]>> {
+    let mut found = Vec::new();
+    members(lines, |rest| {
+        let (text, after) = string(rest)?;
+        found.push(text);
+        parameters(after)
+    })?;
+    Some(found)
+}
+
+#[derive(PartialEq, Eq)]
+enum Read {
+    /// The field is absent or empty.
+    Nothing,
+    Members,
+}
+
+/// Goes through the members of a field; `one` reads the next of them, and returns what follows it. `None`: malformed.
+fn members<'a>(
+    lines: impl IntoIterator<Item = &'a [u8]>,
+    mut one: impl FnMut(&'a [u8]) -> Option<&'a [u8]>,
+) -> Option<Read> {
     let (mut count, mut empty) = (0, 0);
     for line in lines {
         let mut rest = line.trim_ascii();
         count += 1;
         empty += usize::from(rest.is_empty());
         while !rest.is_empty() {
-            let (key, value, after) = member(rest)?;
-            take(key, value)?;
-            rest = after;
+            rest = after_comma(one(rest)?)?;
         }
     }
-    // Lines are joined by commas: an empty one is a comma too many (RFC 8941, 4.2).
-    (count > 0 && empty == 0).then_some(())
+    match (count, empty) {
+        (0, _) | (1, 1) => Some(Read::Nothing),
+        (_, 0) => Some(Read::Members),
+        // Lines are joined by commas: beside others an empty one is a comma too many (RFC 8941, 4.2).
+        _ => None,
+    }
 }
 
-/// One member, and what follows its comma.
+/// One member, and what follows it.
 fn member(input: &[u8]) -> Option<(&[u8], Value<'_>, &[u8])> {
     let (key, mut rest) = take_key(input)?;
     let value = if let [b'=', after @ ..] = rest {
@@ -53,11 +87,11 @@ fn member(input: &[u8]) -> Option<(&[u8], Value<'_>, &[u8])> {
     } else {
         Value::Item(Item::Boolean(true))
     };
-    Some((key, value, after_comma(parameters(rest)?)?))
+    Some((key, value, parameters(rest)?))
 }
 
 /// What follows a member: nothing, or a comma and the next one (RFC 8941, 4.2.1 and 4.2.2).
-pub(crate) fn after_comma(rest: &[u8]) -> Option<&[u8]> {
+fn after_comma(rest: &[u8]) -> Option<&[u8]> {
     let rest = rest.trim_ascii_start();
     match rest {
         [] => Some(rest),
@@ -123,7 +157,7 @@ fn number(input: &[u8]) -> Option<(Item<'_>, &[u8])> {
 }
 
 /// What stands between the quotes of a string, escapes and all, and what follows it (RFC 8941, 4.2.5).
-pub(crate) fn string(input: &[u8]) -> Option<(&[u8], &[u8])> {
+fn string(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = input.strip_prefix(b"\"")?;
     let mut at = 0;
     loop {
@@ -158,7 +192,7 @@ fn inner_list(input: &[u8]) -> Option<(Vec<Item<'_>>, &[u8])> {
 }
 
 /// Skips `;key=value` parameters (RFC 8941, 4.2.3.2).
-pub(crate) fn parameters(mut rest: &[u8]) -> Option<&[u8]> {
+fn parameters(mut rest: &[u8]) -> Option<&[u8]> {
     while let [b';', after @ ..] = rest {
         let (_, after) = take_key(after.trim_ascii_start())?;
         rest = if let [b'=', value @ ..] = after { item(value)?.1 } else { after };

@@ -4,7 +4,7 @@
 //! It knows how the fields are written, and the limits. It does not know what becomes of a tag, or who hears of those
 //! that were left out.
 
-use crate::structured::{after_comma, parameters, string};
+use crate::structured::strings;
 use http::{HeaderMap, HeaderValue};
 use std::borrow::Cow;
 
@@ -110,24 +110,6 @@ impl Sieve {
             }
         }
     }
-}
-
-/// A list of strings (RFC 8941, 4.2.1): what stands between the quotes of each. `None`: malformed.
-fn strings<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<&'a [u8]>> {
-    let mut found = Vec::new();
-    let (mut count, mut empty) = (0, 0);
-    for line in lines {
-        let mut rest = line.trim_ascii();
-        count += 1;
-        empty += usize::from(rest.is_empty());
-        while !rest.is_empty() {
-            let (text, after) = string(rest)?;
-            found.push(text);
-            rest = after_comma(parameters(after)?)?;
-        }
-    }
-    // Lines are joined by commas: beside others an empty one is a comma too many (RFC 8941, 4.2).
-    (empty == 0 || count == 1).then_some(found)
 }
 
 /// A string without the backslashes that escape (RFC 8941, 4.2.5).

@@ -1,6 +1,7 @@
 //! The real binary as a child process, and Larder made of it.
 
 use super::{LOOK_AGAIN, Origin, PATIENCE, Raw, Request, Response, reserve, until};
+use serde_json::Value;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -14,6 +15,13 @@ use tokio::time::{Instant, sleep};
 
 /// The head of a configuration with nothing of note.
 pub const PLAIN: &str = "listen: {listen}\norigin: {origin}\nadmin:\n  listen: {admin}\n";
+
+/// What may order anything there, where a configuration says so.
+pub const TOKEN: &str = "a-token-for-the-tests";
+
+/// The same with [`TOKEN`].
+pub const ORDERED: &str =
+    "listen: {listen}\norigin: {origin}\nadmin:\n  listen: {admin}\n  token: a-token-for-the-tests\n";
 
 /// The head of a configuration that gives its origin up soon.
 pub const SHORT: &str = r#"listen: {listen}
@@ -304,6 +312,14 @@ impl Edge {
 
     pub fn admin_get(&self, path: &str) -> Request {
         Request::new(self.admin, "GET", path).host(&self.admin.to_string())
+    }
+
+    /// An order to the admin API, where [`TOKEN`] is its token.
+    pub async fn order(&self, path: &str, order: &Value) -> Value {
+        let request = Request::new(self.admin, "POST", path).host(&self.admin.to_string());
+        let request = request.header("Authorization", &format!("Bearer {TOKEN}"));
+        let answer = request.header("Content-Type", "application/json").body(order.to_string()).await;
+        serde_json::from_slice(&answer.status(200).body).unwrap()
     }
 
     /// Asks until the answer is a hit: whoever reads a body's last byte may be faster than the store.

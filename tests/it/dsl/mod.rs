@@ -12,7 +12,7 @@ mod tls;
 
 pub use bytes::BytesOrigin;
 pub use client::{Crowd, HOST, Raw, Request, Response};
-pub use edge::{Edge, Larder, PLAIN, SHORT, Scratch};
+pub use edge::{Edge, Larder, ORDERED, PLAIN, SHORT, Scratch, TOKEN};
 pub use http2::{Http2, Http2Origin, Told, of};
 pub use origin::{Origin, Seen};
 pub use reply::Reply;
