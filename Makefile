@@ -47,7 +47,7 @@ test-long: setup-long setup-test
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nextjs/deployments.test.mjs
 	LARDER_BIN=$(CURDIR)/target/debug/larder node --test tests/nuxt/nuxt.test.mjs
 	LARDER_SEEDS=10000 cargo test --workspace --test simulation
-	PROPTEST_CASES=20000 cargo test --workspace --test cache_control --test targeted --test injective_keys --test never_fresher
+	PROPTEST_CASES=20000 cargo test --workspace --test cache_control --test targeted --test injective_keys --test never_fresher --test parts
 	LARDER_MUTATIONS=20000 cargo test --workspace --bin larder mutated
 	cargo test --workspace --test long
 	LARDER_CRASHES=10000 cargo test -p engine --lib disk::tests

@@ -1,6 +1,6 @@
 // The table of the public HTTP cache test suite: Larder in both profiles, nginx and Varnish, each on the same machine before
 // the suite's own origin. nginx and Varnish are as they come, but for validation, which nginx has to be told to do.
-// Wants `LARDER_BIN`, nginx and varnishd.
+// Wants `LARDER_BIN`, nginx and varnishd; `SUITE` may name a checkout of the suite, which is newer than npm's.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -76,11 +76,15 @@ try {
     nginx: () => nginx(origin.url),
     Varnish: () => varnish(origin.url),
   };
+  const failed = [];
   console.log(`| cache | ${KINDS.join(' | ')} |\n|---|${KINDS.map(() => '---').join('|')}|`);
   for (const [name, start] of Object.entries(caches)) {
-    const of = counted(await judge(await start()));
+    const results = await judge(await start());
+    const of = counted(results);
     console.log(`| ${name} | ${KINDS.map((kind) => of.get(kind).join(' of ')).join(' | ')} |`);
+    failed.push(...[...results].filter(([, { kind, passed }]) => !passed && kind !== 'check').map(([id]) => `${name}: ${id}`));
   }
+  console.log(['', ...failed].join('\n'));
 } finally {
   await Promise.all(running.map((child) => child.kill()));
   rmSync(scratch, { recursive: true, force: true });

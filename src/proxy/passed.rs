@@ -55,6 +55,8 @@ pub struct Passage {
     answered: bool,
     /// The answer's body goes through it.
     coder: Option<Stream>,
+    /// What was sent, where the answer may be stored.
+    sent: Option<HeaderMap>,
     /// The answer is stored at its end.
     gather: Option<Gather>,
 }
@@ -236,7 +238,9 @@ impl ProxyHttp for Passed {
         // Another protocol goes through a tunnel, or not at all (RFC 9110, 7.8: a server may ignore it).
         request.remove_header(&header::UPGRADE);
         coding::translate(request)?;
-        address(request, handover, &self.origins[handover.route.origin], ctx.server.as_deref())
+        address(request, handover, &self.origins[handover.route.origin], ctx.server.as_deref())?;
+        ctx.sent = gathered::sent(request, handover);
+        Ok(())
     }
 
     async fn upstream_response_filter(
@@ -255,13 +259,20 @@ impl ProxyHttp for Passed {
         if let (Ok(upstream), Some(server)) = (self.upstream(ctx), &ctx.server) {
             upstream.balance.succeeded(server);
         }
-        written::after_unsafe(session, response, handed(ctx)?).await;
+        let sent = ctx.sent.take();
+        ctx.gather =
+            sent.and_then(|sent| gathered::begin(session.req_header(), &sent, response, ctx.handover.as_ref()?));
+        let writer = ctx.gather.as_ref().map(Gather::writer).unwrap_or_default();
+        if written::after_unsafe(session, response, handed(ctx)?, writer).await
+            && let Some(gather) = &mut ctx.gather
+        {
+            gather.comes_behind_its_own_write();
+        }
         if let Some(probe) = ctx.handover.as_mut().and_then(|h| h.probe.as_mut()) {
             let mut fields = response.headers.clone();
             forwarding::strip_hop_by_hop(&mut fields);
             probe.verdict(response.status, &fields);
         }
-        ctx.gather = gathered::begin(session, response, handed(ctx)?);
         ctx.coder = coding::begin(session.req_header(), response, handed(ctx)?)?;
         Ok(())
     }

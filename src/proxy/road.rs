@@ -80,7 +80,7 @@ pub(super) async fn take(
             scheme,
             peer,
             started,
-            epoch: site.engine.epoch(),
+            came: site.engine.moment(),
             upgrade,
             keep_alive,
         }))

@@ -6,7 +6,7 @@ use crate::access::AccessLog;
 use crate::origin::PassedSettings;
 use crate::origin::forwarding::Identity;
 use arc_swap::ArcSwap;
-use engine::{Engine, Probe, Route};
+use engine::{Engine, Moment, Probe, Route};
 use parking_lot::Mutex;
 use semantics::{Forward, Scheme, Timestamp};
 use std::collections::{HashMap, HashSet};
@@ -117,8 +117,8 @@ pub(super) struct Handover {
     pub(super) scheme: Scheme,
     pub(super) peer: SocketAddr,
     pub(super) started: Timestamp,
-    /// The epoch in which it came.
-    pub(super) epoch: u64,
+    /// What it found when it came.
+    pub(super) came: Moment,
     /// Another protocol is asked for.
     pub(super) upgrade: bool,
     /// The connection is to be kept for a next request.

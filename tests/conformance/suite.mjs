@@ -1,23 +1,28 @@
-// The public HTTP cache test suite, run through one cache: its origin behind, its client in front.
+// The public HTTP cache test suite, run through one cache: its origin behind, its client in front. It is the one of npm, or
+// where `SUITE` names one, a checkout of github.com/http-tests/cache-tests (with `npm ci` run there), which is newer.
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { App, Child, freePort, run } from '../node/harness.mjs';
 
 const folder = fileURLToPath(new URL('./suite', import.meta.url));
 const suite = new App(folder, { output: 'node_modules', whole: 'package.json', build: ['-e', '0'] });
-const inPackage = (file) => suite.path(`node_modules/http-cache-tests/${file}`);
+const checkout = process.env.SUITE && path.resolve(process.env.SUITE);
+const inPackage = (file) => checkout ? path.join(checkout, file) : suite.path(`node_modules/http-cache-tests/${file}`);
+const engine = (file) => inPackage(checkout ? `test-engine/${file}` : file);
 
 /** The package has these kinds; what has none is required. */
 export const KINDS = ['required', 'optimal', 'check'];
 
 export async function install() {
-  await suite.ready();
+  if (!checkout) await suite.ready();
 }
 
 /** The suite's origin, at an address of its own. */
 export async function startOrigin() {
   const port = await freePort();
   const env = { npm_config_protocol: 'http', npm_config_port: String(port), npm_config_pidfile: '/dev/null' };
-  const child = new Child(process.execPath, [inPackage('server/server.mjs')], { cwd: inPackage('.'), env });
+  const child = new Child(process.execPath, [engine('server/server.mjs')], { cwd: inPackage('.'), env });
   const url = `http://127.0.0.1:${port}`;
   await child.answering(`${url}/`, 30_000);
   return { url, child };
@@ -25,16 +30,19 @@ export async function startOrigin() {
 
 /** All tests there are, with what each depends on. */
 async function allTests() {
-  const [{ default: suites }, { default: surrogate }] = await Promise.all(
-    ['tests/index.mjs', 'tests/surrogate-control.mjs'].map((file) => import(inPackage(file))));
-  const tests = [...suites, surrogate].flatMap((group) => group.tests.map((test) => ({ ...test, group: group.id })));
+  // The package has one group that its index leaves out.
+  const files = ['tests/index.mjs', ...(checkout ? [] : ['tests/surrogate-control.mjs'])];
+  const groups = await Promise.all(files.map((file) => import(inPackage(file))));
+  const tests = groups.flatMap((group) => group.default).flatMap((group) => group.tests.map((test) => ({ ...test, group: group.id })));
   return tests.filter((test) => !test.browser_only);
 }
 
 /** Runs every test through the cache at that address: id -> { kind, group, passed, why }. */
 export async function judge(cache) {
   const env = { npm_config_base: cache, npm_config_id: '', npm_package_config_id: '' };
-  const { code, output } = await run(process.execPath, ['--no-warnings', inPackage('cli.mjs')], {
+  // Interim answers are seen by this library alone.
+  const fetching = existsSync(inPackage('node_modules/undici')) ? ['--import', 'undici'] : [];
+  const { code, output } = await run(process.execPath, ['--no-warnings', ...fetching, engine('cli.mjs')], {
     cwd: inPackage('.'), env, keep: Infinity,
   });
   if (code !== 0) throw new Error(`the suite ended with ${code}:\n${output.slice(-5000)}`);

@@ -1,5 +1,4 @@
-//! `profile: rfc9111`: what passes by and is stored. Parts (RFC 9111, 3.3 and 3.4), whole pages that a Range was answered with,
-//! and answers to POST that are their URL's own (RFC 9110, 9.3.3).
+//! `profile: rfc9111`: what passes by and is stored: parts (RFC 9111, 3.3), and whole pages that a Range was answered with.
 
 use crate::disk::Folder;
 use crate::dsl::{Edge, Http2, Origin, Reply, Request, Response, of, until};
@@ -7,22 +6,22 @@ use serde_json::json;
 
 const CONFIG: &str = "server: { listeners: [{ address: '{listen}', h2c: true }] }\norigin: {origin}\nadmin: { listen: {admin}, token: a-token-for-the-tests }\nprofile: rfc9111\n\
                       logging: { access: { output: off } }\n";
-const FRESH: &str = "max-age=600";
-const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
-const TAG: &str = "\"one\"";
+pub(crate) const FRESH: &str = "max-age=600";
+pub(crate) const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
+pub(crate) const TAG: &str = "\"one\"";
 
-async fn larder(origin: &Origin) -> Edge {
+pub(crate) async fn larder(origin: &Origin) -> Edge {
     Edge::with_config(origin, CONFIG).await
 }
 
 /// The bytes of the alphabet, counted from 0, both ends included.
-fn slice(first: usize, last: usize) -> Reply {
+pub(crate) fn slice(first: usize, last: usize) -> Reply {
     let content_range = format!("bytes {first}-{last}/{}", ALPHABET.len());
     Reply::ok(&ALPHABET[first..=last]).status(206).header("Content-Range", &content_range).cache_control(FRESH)
 }
 
 /// A file server's answer to a request for the alphabet.
-fn file(range: Option<&str>) -> Reply {
+pub(crate) fn file(range: Option<&str>) -> Reply {
     let end = ALPHABET.len() - 1;
     let reply = match range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-')) {
         None => Reply::ok(ALPHABET).cache_control(FRESH),
@@ -33,16 +32,16 @@ fn file(range: Option<&str>) -> Reply {
     reply.header("ETag", TAG)
 }
 
-fn serve(origin: &Origin, path: &str) {
+pub(crate) fn serve(origin: &Origin, path: &str) {
     origin.dynamic(path, |seen| file(seen.field("range").as_deref()));
 }
 
-fn ranged(edge: &Edge, path: &str, range: &str) -> Request {
+pub(crate) fn ranged(edge: &Edge, path: &str, range: &str) -> Request {
     edge.get(path).header("Range", &format!("bytes={range}"))
 }
 
 /// What passes by is stored at its end, and its last byte may be there a moment before.
-async fn is_stored(path: &str, request: impl Fn() -> Request) -> Response {
+pub(crate) async fn is_stored(path: &str, request: impl Fn() -> Request) -> Response {
     let mut answer = request().await;
     until(&format!("{path} is stored"), async || {
         answer = request().await;
@@ -152,6 +151,75 @@ async fn parts_that_are_not_everybodys_are_passed_each_time() {
     }
 }
 
+/// What a visitor sends beyond what Larder's own request would have, or beyond the key, colours no page of anybody else's.
+#[tokio::test]
+async fn nobody_plants_a_page_by_a_range_request() {
+    let origin = Origin::start().await;
+    origin.everything(|seen| {
+        let told =
+            ["accept-language", "forwarded", "x-forwarded-prefix", "x_forwarded_prefix", "content-type", "if-range"];
+        let told: Vec<String> = told.iter().filter_map(|name| seen.field(name)).collect();
+        let reply = Reply::ok(format!("{} {}", seen.target, told.join(" "))).cache_control(FRESH);
+        reply.header("Vary", "Accept-Language")
+    });
+    let trusting = CONFIG.replace("server: {", "server: { trusted_proxies: [127.0.0.1/32],");
+    let edge = Edge::with_config(&origin, &trusting).await;
+    let ranged = |path: &str| ranged(&edge, path, "0-").header("Accept-Language", "de");
+    for (n, (name, value)) in [
+        ("Connection", "accept-language"),
+        ("Forwarded", "host=evil"),
+        ("X-Forwarded-Prefix", "/evil"),
+        ("X_Forwarded_Prefix", "/evil"),
+        ("Content-Type", "evil"),
+        ("If-Range", "\"evil\""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/{n}");
+        for _ in 0..2 {
+            ranged(&path).header(name, value).await.status(200);
+        }
+        edge.get(&path).header("Accept-Language", "de").await.is(&format!("{path} de")).cache_status("fwd=");
+    }
+    for _ in 0..2 {
+        ranged("/q?utm_source=evil").await.is("/q?utm_source=evil de");
+    }
+    edge.get("/q").header("Accept-Language", "de").await.is("/q de").cache_status("fwd=uri-miss");
+    // Without anything of the kind it is stored.
+    ranged("/good").await.is("/good de");
+    is_stored("/good", || edge.get("/good").header("Accept-Language", "de")).await.is("/good de");
+}
+
+#[tokio::test]
+async fn what_varies_with_the_way_is_not_kept() {
+    let origin = Origin::start().await;
+    origin.everything(|seen| {
+        let client = seen.field("x-forwarded-for").unwrap_or_default();
+        Reply::ok(client).cache_control(FRESH).header("Vary", "X-Forwarded-For")
+    });
+    let edge = larder(&origin).await;
+    for n in 1..=3 {
+        ranged(&edge, "/p", "0-").await.is("127.0.0.1");
+        assert_eq!(origin.count("/p"), n);
+    }
+    edge.get("/p").await.cache_status("fwd=uri-miss");
+}
+
+#[tokio::test]
+async fn of_a_page_that_varies_no_part_is_used() {
+    let origin = Origin::start().await;
+    serve(&origin, "/file");
+    let edge = larder(&origin).await;
+    is_stored("4-9", || ranged(&edge, "/file", "4-9")).await;
+    origin.page("/file", ALPHABET).cache_control("max-age=0").header("Vary", "Accept-Language").etag("\"two\"");
+    edge.get("/file").header("Accept-Language", "de").await.is(ALPHABET);
+    serve(&origin, "/file");
+    for _ in 0..3 {
+        ranged(&edge, "/file", "4-9").await.is("efghij").cache_status("fwd=request");
+    }
+}
+
 #[tokio::test]
 async fn what_was_cut_off_is_not_stored() {
     let origin = Origin::start().await;
@@ -205,78 +273,7 @@ async fn a_range_that_was_answered_with_the_whole_page_stores_the_page() {
     assert!(asked <= 2, "{asked}");
 }
 
-#[tokio::test]
-async fn a_page_whose_beginning_is_stored_is_asked_for_the_rest() {
-    let origin = Origin::start().await;
-    serve(&origin, "/file");
-    let edge = larder(&origin).await;
-    is_stored("0-9", || ranged(&edge, "/file", "0-9")).await;
-    let whole = edge.get("/file").await;
-    whole.status(200).is(ALPHABET).no_header("Content-Range").header("Content-Length", "26").header("ETag", TAG);
-    let rest = origin.last("/file");
-    assert_eq!(rest.field("range").as_deref(), Some("bytes=10-"));
-    assert_eq!(rest.field("if-range").as_deref(), Some(TAG));
-    let asked = origin.count("/file");
-    edge.get("/file").await.status(200).is(ALPHABET).cache_status("hit; ttl=").header("Content-Length", "26");
-    assert_eq!(origin.count("/file"), asked);
-}
-
 /// What the origin sends for the rest, and it is no rest of what is stored: it is asked again, for all.
-#[tokio::test]
-async fn a_rest_that_does_not_fit_is_never_joined() {
-    let rest =
-        |content_range: &str| Reply::ok("rest").status(206).header("Content-Range", content_range).cache_control(FRESH);
-    let cases: [(&str, Reply); 7] = [
-        ("/changed", slice(10, 25).header("ETag", "\"two\"")),
-        ("/no-tag", slice(10, 25)),
-        ("/weak", slice(10, 25).header("ETag", "W/\"one\"")),
-        ("/elsewhere", slice(12, 25).header("ETag", TAG)),
-        ("/not-all", slice(10, 20).header("ETag", TAG)),
-        ("/another-length", rest("bytes 10-13/14").header("ETag", TAG)),
-        ("/416", Reply::ok("").status(416).header("Content-Range", "bytes */5")),
-    ];
-    let origin = Origin::start().await;
-    for (path, reply) in cases.clone() {
-        origin.dynamic(path, move |seen| match seen.field("range").as_deref() {
-            Some("bytes=10-") => reply.clone(),
-            Some(_) => slice(0, 9).header("ETag", TAG),
-            None => Reply::ok("anew").cache_control(FRESH),
-        });
-    }
-    let edge = larder(&origin).await;
-    for (path, _) in cases {
-        is_stored(path, || ranged(&edge, path, "0-9")).await;
-        edge.get(path).await.status(200).is("anew");
-        let ranges: Vec<_> = origin.requests(path).iter().rev().take(2).map(|seen| seen.field("range")).collect();
-        assert_eq!(ranges, [None, Some("bytes=10-".to_owned())], "{path}");
-        edge.get(path).await.is("anew").cache_status("hit; ttl=");
-    }
-}
-
-#[tokio::test]
-async fn a_rest_that_breaks_off_breaks_the_answer_off() {
-    let origin = Origin::start().await;
-    origin.dynamic("/file", |seen| match seen.field("range").as_deref() {
-        Some("bytes=10-") => slice(10, 25).header("ETag", TAG).short(3),
-        range => file(range),
-    });
-    origin.dynamic("/chunks", |seen| match seen.field("range").as_deref() {
-        // Fewer than its Content-Range says, and a proper end.
-        Some("bytes=10-") => {
-            let fields = "HTTP/1.1 206 Partial\r\nContent-Range: bytes 10-25/26\r\nETag: \"one\"\r\nCache-Control: max-age=600\r\n";
-            Reply::raw(&format!("{fields}Transfer-Encoding: chunked\r\n\r\n3\r\nklm\r\n0\r\n\r\n"))
-        }
-        range => file(range),
-    });
-    let edge = larder(&origin).await;
-    for path in ["/file", "/chunks"] {
-        is_stored(path, || ranged(&edge, path, "0-9")).await;
-        let broken = edge.get(path).send().await;
-        assert!(broken.as_ref().map_or(true, |answer| !answer.whole || answer.code == 502), "{path}: {broken:?}");
-        ranged(&edge, path, "0-9").await.is("abcdefghij");
-    }
-}
-
 #[tokio::test]
 async fn a_write_takes_parts_away_and_what_is_on_its_way_too() {
     let origin = Origin::start().await;
@@ -338,56 +335,28 @@ async fn a_part_outlives_a_restart_where_there_is_a_disk() {
 }
 
 #[tokio::test]
-async fn a_post_whose_answer_is_its_urls_own_answers_gets() {
+async fn a_part_of_one_deployment_is_none_of_the_next() {
     let origin = Origin::start().await;
-    origin.dynamic("/form", |seen| {
-        Reply::ok(seen.method.clone()).cache_control(FRESH).header("Content-Location", "/form?a=1")
-    });
-    let edge = larder(&origin).await;
-    edge.get("/form?a=1").await.is("GET");
-    edge.post("/form?a=1", "a=b").await.is("POST");
-    // Also in the place of what was there.
-    until("it is stored", async || edge.get("/form?a=1").await.text() == "POST").await;
-    edge.get("/form?a=1").await.is("POST").cache_status("hit; ttl=");
-    edge.head("/form?a=1").await.status(200).cache_status("hit; ttl=");
-}
-
-#[tokio::test]
-async fn a_post_whose_answer_is_not_that_of_its_url_leaves_nothing() {
-    let origin = Origin::start().await;
-    let done = || Reply::ok("done");
-    let cases: [(&str, Reply); 6] = [
-        ("/no-location", done().cache_control(FRESH)),
-        ("/elsewhere", done().cache_control(FRESH).header("Content-Location", "/other")),
-        ("/no-lifetime", done().header("Content-Location", "/no-lifetime").header("ETag", TAG)),
-        ("/private", done().cache_control("private, max-age=600").header("Content-Location", "/private")),
-        ("/coded", done().cache_control(FRESH).header("Content-Location", "/coded").header("Content-Encoding", "gzip")),
-        ("/query", done().cache_control(FRESH).header("Content-Location", "/query?utm_source=x")),
-    ];
-    for (path, reply) in cases.clone() {
-        origin.answers(path, reply);
-    }
-    let edge = larder(&origin).await;
-    for (path, _) in cases {
-        let target = if path == "/query" { "/query?utm_source=x" } else { path };
-        edge.post(target, "a=b").await.is("done");
-        edge.get(target).await.cache_status("fwd=uri-miss");
-    }
-}
-
-#[tokio::test]
-async fn what_was_posted_and_written_over_before_its_answer_ended_is_not_stored() {
-    let origin = Origin::start().await;
-    let page = origin.page("/form", "").cache_control(FRESH).header("Content-Location", "/form");
-    let tap = page.tapped();
-    let edge = larder(&origin).await;
-    let posting = tokio::spawn(edge.post("/form", "a=b").send());
-    origin.asked("/form", 1).await;
-    tap.send("old");
-    // Its head is through, and so is the write that it is itself.
-    origin.answers("/form", Reply::ok("new").cache_control(FRESH));
-    edge.ask("PUT", "/form").body("a=c").await.status(200);
+    serve(&origin, "/file");
+    let edge = Edge::with_config(&origin, &format!("{CONFIG}deployment: {{ id: one }}\n")).await;
+    let tap =
+        origin.page("/slow", "").status(206).header("Content-Range", "bytes 4-9/26").cache_control(FRESH).tapped();
+    let hold = origin.page("/held", "").cache_control(FRESH).held();
+    is_stored("4-9", || ranged(&edge, "/file", "4-9")).await;
+    let late = tokio::spawn(ranged(&edge, "/slow", "4-9").send());
+    let later = tokio::spawn(ranged(&edge, "/held", "0-").send());
+    origin.asked("/slow", 1).await;
+    origin.asked("/held", 1).await;
+    edge.order("/v1/deployments/two/activate", &json!({})).await;
+    serve(&origin, "/slow");
+    serve(&origin, "/held");
+    tap.send("efghij");
     tap.end();
-    posting.await.unwrap().unwrap().is("old");
-    edge.get("/form").await.is("new").cache_status("fwd=uri-miss");
+    hold.release();
+    late.await.unwrap().unwrap().is("efghij");
+    later.await.unwrap().unwrap().is("");
+    for path in ["/file", "/slow"] {
+        ranged(&edge, path, "4-6").await.is("efg").cache_status("fwd=request");
+    }
+    edge.get("/held").await.is(ALPHABET).cache_status("fwd=uri-miss");
 }

@@ -1,6 +1,6 @@
 //! `profile: rfc9111`: a plain HTTP cache on routes without a `revalidate` (docs/conformance.md has the public suite's word).
 
-use crate::dsl::{Crowd, Edge, Origin, Reply};
+use crate::dsl::{Crowd, Edge, Origin, Reply, until};
 use std::time::Duration;
 
 const CONFIG: &str = "listen: {listen}\norigin: {origin}\nadmin: { listen: {admin} }\nprofile: rfc9111\n\
@@ -208,7 +208,7 @@ async fn a_visitor_with_a_favourite_language_gets_what_is_stored_in_it() {
     });
     let edge = larder(&origin).await;
     let asking = |languages: &str| edge.get("/p").header("Accept-Language", languages).header("X-Shape", "round");
-    asking("en, de").await.is("de");
+    until("it is stored", async || asking("en, de").await.is("de").is_hit()).await;
     for languages in ["de, en", "de", "fr;q=0.5, de;q=1.0", "DE, *;q=0.1"] {
         asking(languages).await.is("de").cache_status("hit; ttl=");
     }

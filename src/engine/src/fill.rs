@@ -15,7 +15,7 @@ use semantics::freshness::Times;
 use semantics::guard::Broken;
 use semantics::settlement::{Failure, Settlement};
 use semantics::storability::NotStorable;
-use semantics::{Timestamp, honesty, key};
+use semantics::{honesty, key};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -83,8 +83,8 @@ struct Storable {
     response: OriginResponse,
     nominated: Vec<String>,
     tags: Tags,
-    requested: Timestamp,
-    responded: Timestamp,
+    /// It is complete when its body is.
+    times: Times,
 }
 
 enum Fetched {
@@ -304,17 +304,15 @@ impl Job {
                 self.stored = None;
                 canonical::make_unconditional(&mut self.request);
             }
-            let beginning = self.ask_for_the_rest();
             let requested = self.engine.clock.now();
-            let response = self.fetch(deadline).await.map_err(Ending::failed)?;
-            let Some(response) = self.with_beginning(beginning, response) else { continue };
+            let response = self.fetch_whole(deadline).await.map_err(Ending::failed)?;
             let responded = self.engine.clock.now();
             let times = Times { requested, responded, completed: responded };
             match self.settle(&response, &times) {
                 Settlement::Refetch => canonical::make_unconditional(&mut self.request),
                 Settlement::Store { nominated } => {
                     let tags = self.tags(&response.fields);
-                    return Ok(Fetched::Storable(Storable { response, nominated, tags, requested, responded }));
+                    return Ok(Fetched::Storable(Storable { response, nominated, tags, times }));
                 }
                 Settlement::Freshen => return Ok(Fetched::Freshen(response, times)),
                 Settlement::Relay(reason) => return Ok(Fetched::Relay(response, reason)),

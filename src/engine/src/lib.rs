@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod moving;
 mod on_demand;
 pub mod origin;
+mod parts;
 mod prerender;
 mod probe;
 mod recall;
@@ -44,7 +45,7 @@ mod wait;
 pub use clock::Clock;
 pub use deployments::DeploymentSettings;
 pub use failed::Failed;
-pub use gather::{Gather, Passing};
+pub use gather::{Gather, Moment, Passing, Writer};
 pub use metrics::Metrics;
 pub use on_demand::{Invalidated, Regenerated, TagsAdded};
 pub use prerender::{Prerendered, Unless};
@@ -228,8 +229,8 @@ impl Engine {
         match self.store.get(visit.hash, visit.key, now) {
             Some(Slot::Response(response)) => self.step(visit, Some(&response), now),
             Some(Slot::Varies(_)) => {
-                let selected = self.select(visit);
-                self.step(visit, selected.stored.as_ref(), now)
+                let stored = self.select(visit).stored.or_else(|| self.in_favourite_language(visit, now));
+                self.step(visit, stored.as_ref(), now)
             }
             None => self.begin_shared(visit, now),
         }
@@ -280,11 +281,6 @@ impl Engine {
             }
             _ => None,
         };
-        if stored.is_none()
-            && let Some((hash, stored)) = self.in_favourite_language(visit, &spec, now)
-        {
-            return Selected { hash, stored: Some(stored), nominated: spec.names.clone() };
-        }
         Selected { hash, stored, nominated: spec.names.clone() }
     }
 

@@ -311,7 +311,7 @@ fn has_its_key(response: &StoredResponse) -> bool {
         key::write_variant(&mut written, primary, &response.variant);
     }
     let sorted = response.variant.is_sorted_by(|(one, _), (next, _)| one < next);
-    let fits = !variant || (sorted && *written == *response.key);
+    let fits = !variant || (sorted && *written == *response.key && !key::is_part(&response.variant));
     fits && response.subject().is_some() && key::read(&response.key, variant).is_some()
 }
 

@@ -2,6 +2,7 @@
 
 use crate::failed::Failed;
 use crate::flight::Landing;
+use crate::gather::Writer;
 use crate::guard::{BACK_OFF_LEAST, back_off};
 use crate::history::Cause;
 use crate::invalidate::{EventNumber, Invalidation, Mode, NotKept, TagsRefused, Target, Validity};
@@ -157,8 +158,9 @@ impl Engine {
 
     /// An unsafe method succeeded on a visit's URL: what is stored there is to be validated (RFC 9111, 4.4), and so are
     /// the groups that its answer names in `Cache-Group-Invalidation` (RFC 9875), each at most once per back-off. Of what is
-    /// stored: what was recalled, and its variants, wherever they are.
-    pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, groups: &[String]) {
+    /// stored: what was recalled, and its variants, wherever they are. `by`: whose own answer may be stored all the same.
+    pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, groups: &[String], by: Writer) {
+        self.note_written_to_parts(visit, by);
         self.at_home(visit, |visit| self.note_written(visit));
         let mut due: Vec<Invalidation> = Vec::new();
         for group in groups {
@@ -179,7 +181,6 @@ impl Engine {
         };
         // First what is on its way: it looks again after it has landed.
         self.flights.note_written(visit.hash, now);
-        self.note_written_to_parts(visit, now);
         match self.store.peek(visit.hash, visit.key) {
             Some(Slot::Response(response)) => note(visit.hash, &response),
             Some(Slot::Varies(spec)) => {

@@ -2,7 +2,7 @@
 
 use crate::store::{KeyHash, Slot, StoredResponse, VarySpec};
 use crate::{Engine, Visit};
-use semantics::vary::{ACCEPT_LANGUAGE, favourite_language, nominated};
+use semantics::vary::{ACCEPT_LANGUAGE, favourite_language, is_list_of_languages, nominated};
 use semantics::{Timestamp, key};
 use std::sync::Arc;
 
@@ -32,21 +32,21 @@ impl Engine {
     }
     /// A fresh variant in the language that a visitor asks for before all others, and like his own in all else (`profile: rfc9111`).
     /// RFC 9111 (4.1) would have it asked for: what he would get is known, because the origin said what it has in that language.
-    pub(crate) fn in_favourite_language(
-        &self,
-        visit: &Visit<'_>,
-        spec: &VarySpec,
-        now: Timestamp,
-    ) -> Option<(KeyHash, Arc<StoredResponse>)> {
-        if !visit.route.policy.is_plain() || !spec.names.iter().any(|name| name == ACCEPT_LANGUAGE) {
+    pub(crate) fn in_favourite_language(&self, visit: &Visit<'_>, now: Timestamp) -> Option<Arc<StoredResponse>> {
+        if !visit.route.policy.is_plain() {
             return None;
         }
+        let Some(Slot::Varies(spec)) = self.store.peek(visit.hash, visit.key) else { return None };
+        let at = spec.names.iter().position(|name| name == ACCEPT_LANGUAGE)?;
         let language = favourite_language(visit.request)?;
         let values = nominated(&spec.names, visit.request, &visit.route.policy);
         let answers = |response: &StoredResponse| {
             let of_page = key::primary(&response.key, true) == Some(visit.key);
             let in_it = response.head.field("content-language").is_some_and(|of| of.eq_ignore_ascii_case(language));
             let alike = response.variant.iter().zip(&values).all(|(one, his)| one == his || one.0 == ACCEPT_LANGUAGE);
+            // What else was written into that field may be in the answer.
+            let list = response.variant.get(at).and_then(|(_, value)| value.as_deref());
+            let alike = alike && list.is_none_or(is_list_of_languages);
             let fresh = || self.windows(response, now).is_some_and(|windows| now < windows.fresh_until);
             of_page && in_it && alike && response.variant.len() == values.len() && fresh()
         };
@@ -55,7 +55,7 @@ impl Engine {
             let response = self.store.peek_response(hash).filter(|response| answers(response))?;
             // Asked for again.
             self.store.get(hash, &response.key, now);
-            Some((hash, response))
+            Some(response)
         })
     }
 }

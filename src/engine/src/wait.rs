@@ -104,7 +104,8 @@ impl Engine {
 
     /// The answer where no fill is needed: from the store, from what is remembered of the key, or past the cache.
     fn without_waiting(self: &Arc<Self>, visit: &Visit<'_>, selected: &Selected, now: Timestamp) -> Option<Answer> {
-        if let Some(stored) = &selected.stored {
+        let chosen = selected.stored.clone().or_else(|| self.in_favourite_language(visit, now));
+        if let Some(stored) = &chosen {
             match self.step(visit, Some(stored), now) {
                 Step::Serve(served) => return Some(Answer::Served(served)),
                 Step::Pass(why) => return Some(Answer::Pass(why, None)),
@@ -114,7 +115,7 @@ impl Engine {
                 }
                 Step::Wait => {}
             }
-        } else if let Some(served) = self.part(visit, now) {
+        } else if let Some(served) = self.part(visit, selected, now) {
             return Some(Answer::Served(served));
         }
         match self.verdict(visit, selected.hash, &selected.nominated, now) {

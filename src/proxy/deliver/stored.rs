@@ -6,7 +6,7 @@ use engine::store::{BodyReader, Head, InCoding, StoredResponse};
 use engine::{Engine, Served};
 use http::StatusCode;
 use semantics::coding::{Accepted, Coding, etag_in};
-use semantics::part::{Cut, Part};
+use semantics::part::{Cut, OF_THE_CONTENT};
 use semantics::range::{self, Range};
 use semantics::validation::{Validators, not_modified};
 use semantics::{CacheStatus, Facts, Method, Outcome, Request, Timestamp};
@@ -138,7 +138,10 @@ impl Client<'_> {
         let held = cut.and_then(|cut| Some(slice(response.body.held()?, cut)));
         let (body, length) = (held.unwrap_or_default(), cut.map_or(0, |cut| cut.length));
         let mut lines = format!("HTTP/1.1 {line}\r\n").into_bytes();
-        for (name, value) in response.head.fields().filter(|(n, _)| *n != "content-length" && *n != "content-range") {
+        let of_all = |name: &str| {
+            name == "content-length" || name == "content-range" || OF_THE_CONTENT.iter().any(|n| n == name)
+        };
+        for (name, value) in response.head.fields().filter(|(name, _)| !of_all(name)) {
             put(&mut lines, name, value);
         }
         put(&mut lines, "content-length", length.to_string().as_bytes());
@@ -188,8 +191,7 @@ fn resolved(response: &StoredResponse, range: &[u8]) -> Range {
         return range::resolve(range, size);
     }
     // It was looked up by what it holds.
-    let part = response.head.field("content-range").and_then(Part::parse);
-    part.and_then(|part| part.cut(size, range)).map_or(Range::Whole, Range::Part)
+    response.cut(range).map_or(Range::Whole, Range::Part)
 }
 
 fn slice(body: &Bytes, cut: Cut) -> Bytes {

@@ -1,32 +1,45 @@
 //! Passed answers that may be stored as they go by: see [`engine::Gather`].
+//!
+//! What is stored of one is stored for whoever asks with the fields that the origin was sent: with these alone, and only where
+//! there was nothing among them that no request of Larder's own would have had.
 
 use crate::origin::forwarding;
 use crate::proxy::lookup::Asked;
 use crate::proxy::site::Handover;
 use bytes::Bytes;
 use engine::{Gather, Passing};
-use http::{Method, Version, header};
-use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
-use semantics::{Field, Forward, decision};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use semantics::{Field, Forward, decision, personal};
 
-/// Begins to gather an answer that has just come, if it may be stored.
-pub(super) fn begin(session: &Session, response: &ResponseHeader, handover: &Handover) -> Option<Gather> {
-    let request = session.req_header();
-    let posted = request.method == Method::POST && handover.why == Forward::Method;
-    // What a route passes by, and what has content, was passed for that reason.
-    let ranged = request.method == Method::GET && handover.why == Forward::Request;
-    let part = ranged && request.headers.contains_key(header::RANGE);
-    if !handover.route.policy.is_plain() || !(posted || part) || handover.probe.is_some() {
+/// What an origin is sent, if its answer may be stored.
+pub(super) fn sent(request: &RequestHeader, handover: &Handover) -> Option<HeaderMap> {
+    if !handover.route.policy.is_plain() || handover.probe.is_some() {
         return None;
     }
+    let posted = request.method == Method::POST;
+    let way = match request.method {
+        Method::POST => Forward::Method,
+        // What a route passes by, and what has content, was passed for that reason.
+        Method::GET if request.headers.contains_key(header::RANGE) => Forward::Request,
+        _ => return None,
+    };
+    let plain = request.headers.keys().all(|name| personal::is_passed_plainly(name.as_str(), posted));
+    (plain && handover.why == way).then(|| request.headers.clone())
+}
+
+/// Begins to gather an answer that has just come, if it may be stored. `request`: as it came.
+pub(super) fn begin(
+    request: &RequestHeader,
+    sent: &HeaderMap,
+    response: &ResponseHeader,
+    handover: &Handover,
+) -> Option<Gather> {
     let (site, host) = (&handover.site, &handover.host);
-    let now = site.engine.clock.now();
-    if site.hosts.sites.is_empty() && !site.known_hosts.admit(host, now) {
+    if site.hosts.sites.is_empty() && !site.known_hosts.admit(host, site.engine.clock.now()) {
         return None;
     }
-    let fields: Vec<Field<'_>> = request
-        .headers
+    let fields: Vec<Field<'_>> = sent
         .iter()
         // A GET of the same URL has no content.
         .filter(|(name, _)| **name != header::CONTENT_LENGTH && **name != header::TRANSFER_ENCODING)
@@ -34,7 +47,7 @@ pub(super) fn begin(session: &Session, response: &ResponseHeader, handover: &Han
         .collect();
     let (path, query) = (request.uri.path(), request.uri.query());
     let asked = Asked { scheme: handover.scheme, host: Some(host), path, query, fields: &fields };
-    let passing = passing(posted, response, handover, now);
+    let passing = passing(request.method == Method::POST, sent.get(header::RANGE), response, handover);
     let gather = site.with_visit(&asked, |visit| {
         let admitted = decision::admit(visit.request, visit.facts, &visit.route.policy).is_ok();
         admitted.then(|| site.engine.gather(visit, passing))?
@@ -42,21 +55,20 @@ pub(super) fn begin(session: &Session, response: &ResponseHeader, handover: &Han
     gather.ok()?
 }
 
-fn passing(posted: bool, response: &ResponseHeader, handover: &Handover, now: semantics::Timestamp) -> Passing {
-    let lengthy = response.headers.contains_key(header::TRANSFER_ENCODING);
-    let length = response.headers.get(header::CONTENT_LENGTH).filter(|_| !lengthy);
+fn passing(posted: bool, range: Option<&HeaderValue>, response: &ResponseHeader, handover: &Handover) -> Passing {
+    let chunked = response.headers.contains_key(header::TRANSFER_ENCODING);
+    let length = response.headers.get(header::CONTENT_LENGTH).filter(|_| !chunked);
     let length = length.and_then(|length| length.to_str().ok()?.trim().parse().ok());
     let mut fields = response.headers.clone();
     forwarding::strip_hop_by_hop(&mut fields);
     Passing {
         posted,
+        range: range.map(|range| range.as_bytes().to_vec()).unwrap_or_default(),
         status: response.status,
         fields,
         length,
-        close_delimited: response.version != Version::HTTP_2 && length.is_none() && !lengthy,
-        began: handover.epoch,
-        // A POST has just outdated what was there before, and its own answer comes behind that.
-        requested: if posted { now } else { handover.started },
+        close_delimited: response.version != Version::HTTP_2 && length.is_none() && !chunked,
+        came: handover.came.clone(),
     }
 }
 

@@ -88,12 +88,25 @@ pub fn write_variant(out: &mut Vec<u8>, primary: &[u8], nominated: &[(String, Op
 
 /// Extends a primary key to that of a stored part of its representation.
 pub fn write_part(out: &mut Vec<u8>, primary: &[u8]) {
-    write_variant(out, primary, &part_variant());
+    write_variant(out, primary, &[(PART.to_owned(), None)]);
 }
 
-/// What marks a stored part among the variants of its page.
-pub fn part_variant() -> [(String, Option<Vec<u8>>); 1] {
-    [(PART.to_owned(), None)]
+/// What marks a stored part among the variants of its page, with the Range that brought it.
+pub fn part_variant(range: &[u8]) -> [(String, Option<Vec<u8>>); 1] {
+    [(PART.to_owned(), Some(range.to_vec()))]
+}
+
+/// Whether a variant's values are those of a stored part.
+pub fn is_part(variant: &[(String, Option<Vec<u8>>)]) -> bool {
+    variant.iter().any(|(name, _)| name == PART)
+}
+
+/// The Range that brought a stored part; `None`: it is none.
+pub fn part_range(variant: &[(String, Option<Vec<u8>>)]) -> Option<&[u8]> {
+    match variant {
+        [(name, Some(range))] if name == PART => Some(range),
+        _ => None,
+    }
 }
 
 /// No field's name has a colon.

@@ -6,7 +6,11 @@ use crate::policy::{Policy, SetCookie};
 use crate::storability::{forbids_storing, is_shared_with_credentials};
 use crate::time::Timestamp;
 use crate::vary::{self, Vary};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Fields that tell of the bytes of one message, not of what they are a part of (RFC 9530, 2; RFC 1864).
+pub const OF_THE_CONTENT: [HeaderName; 2] =
+    [HeaderName::from_static("content-digest"), HeaderName::from_static("content-md5")];
 
 /// The one range that a Content-Range field names (RFC 9110, 14.4). First and last byte are both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +62,20 @@ impl Part {
     }
 
     /// What of a body of `length` bytes, stored with this Content-Range, answers a Range field; `None` where it takes more
-    /// than is stored (RFC 9111, 3.3), or is no single range. A body that is shorter than its Content-Range says is what
-    /// the origin sends for it: from its first byte on, and up to its end.
-    pub fn cut(&self, length: u64, range: &[u8]) -> Option<Cut> {
+    /// than is stored (RFC 9111, 3.3), or is no single range. `brought_by`: the field that it was the answer to, and is again.
+    /// A body that is shorter than its Content-Range says is counted from its first byte on.
+    pub fn cut(&self, length: u64, range: &[u8], brought_by: Option<&[u8]>) -> Option<Cut> {
+        let all = |part| Cut { offset: 0, length, part };
+        if brought_by == Some(range) && length > 0 {
+            let last = self.first.checked_add(length - 1)?;
+            return Some(all(Part { last, ..*self }));
+        }
         let spec = std::str::from_utf8(range.strip_prefix(b"bytes=")?).ok()?.trim();
         let (first, last) = spec.split_once('-').filter(|_| !spec.contains(','))?;
         let (offset, taken) = match (first, last) {
             ("", suffix) => {
-                let n = number(suffix).filter(|n| self.is_the_end() && *n > 0 && *n <= length)?;
+                let counted = self.is_the_end() && length == self.length();
+                let n = number(suffix).filter(|n| counted && *n > 0 && *n <= length)?;
                 let last = self.last;
                 let part = Part { first: last.checked_sub(n - 1)?, last, complete: self.complete };
                 return Some(Cut { offset: length - n, length: n, part });

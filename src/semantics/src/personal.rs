@@ -134,8 +134,34 @@ pub fn is_never_on_a_fill(name: &str) -> bool {
 /// Whether a plain cache's own requests have a visitor's field (RFC 9110, 7.6; RFC 9111, 4.3.1): but for what is about his
 /// connection, his conditions and the part that he wants, and what is not for visitors to say.
 pub fn is_forwarded_plainly(name: &str) -> bool {
+    if name.contains('_') {
+        // Many servers take an underscore for a hyphen.
+        return is_forwarded_plainly(&name.replace('_', "-"));
+    }
     let for_caches = name.eq_ignore_ascii_case("cache-control") || name.eq_ignore_ascii_case("pragma");
     for_caches || !is_never_on_a_fill(name)
+}
+
+/// Whether a passed request with this field could still be one of a plain cache's own, but for its range and its content: what
+/// else colours an answer must not colour what others get.
+pub fn is_passed_plainly(name: &str, posted: bool) -> bool {
+    const OF_THE_WAY: [&str; 13] = [
+        "host",
+        "connection",
+        "keep-alive",
+        "te",
+        "accept-encoding",
+        "range",
+        "content-length",
+        "transfer-encoding",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+    ];
+    let of_the_way = OF_THE_WAY.iter().any(|one| one.eq_ignore_ascii_case(name));
+    of_the_way || is_forwarded_plainly(name) || (posted && name.eq_ignore_ascii_case("content-type"))
 }
 
 /// Fields by which frameworks talk to themselves. They never come from outside (semantics 52): removed on both roads.

@@ -6,6 +6,8 @@ use crate::message::Request;
 use crate::personal;
 use crate::policy::Policy;
 use crate::weight::weighted;
+use http::HeaderName;
+use std::cmp::Reverse;
 
 /// A response nominates at most this many fields that are not keyed anyway (our choice: each one multiplies variants).
 pub const MAX_NOMINATED: usize = 16;
@@ -29,8 +31,9 @@ pub fn parse<'a>(lines: impl IntoIterator<Item = &'a [u8]>, policy: &Policy) -> 
             if member == b"*" {
                 return Vary::Unmatchable;
             }
-            let Ok(name) = std::str::from_utf8(member) else { return Vary::Unmatchable };
-            let name = name.to_ascii_lowercase();
+            // What is no field's name selects nothing that could be compared.
+            let Ok(name) = HeaderName::from_bytes(member) else { return Vary::Unmatchable };
+            let name = name.as_str().to_owned();
             match nomination(&name, policy) {
                 Nomination::Settled => {}
                 Nomination::Personal(which) => return Vary::Personal(which),
@@ -93,10 +96,26 @@ pub fn favourite_language<'r>(request: &Request<'r>) -> Option<&'r [u8]> {
 
 pub const ACCEPT_LANGUAGE: &str = "accept-language";
 
+/// By weight, and what is liked as much by name: lists as browsers send them stay in their order.
 fn sorted(list: &[u8]) -> Vec<u8> {
     let mut members: Vec<&[u8]> = list.split(|b| *b == b',').collect();
-    members.sort_unstable();
+    members.sort_unstable_by_key(|member| (Reverse(weighted(member).map_or(0, |(_, weight)| weight)), *member));
     members.join(&b',')
+}
+
+/// Whether a list of languages has nothing in it but languages and their weights.
+pub fn is_list_of_languages(value: &[u8]) -> bool {
+    let language = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'*');
+    value.split(|b| *b == b',').all(|one| weighted(one).is_some_and(|(name, _)| name.iter().all(language)))
+}
+
+/// Whether an answer may vary with what only the passed road tells an origin: fills say nothing of it, so `Vary` is not heard
+/// there (see [`parse`]).
+pub fn varies_with_the_way<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> bool {
+    const ALIKE: [&str; 5] = ["accept-encoding", "host", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"];
+    let names = lines.into_iter().flat_map(commas).map(<[u8]>::trim_ascii).filter(|m| !m.is_empty());
+    let mut names = names.filter_map(|name| std::str::from_utf8(name).ok()).map(str::to_ascii_lowercase);
+    names.any(|name| personal::is_never_on_a_fill(&name) && !ALIKE.contains(&name.as_str()))
 }
 
 /// RFC 9111, 4.1 allows lines to be combined, and whitespace and case to be normalised where the field's definition does.

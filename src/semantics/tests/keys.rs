@@ -4,7 +4,7 @@ use semantics::key::{KeyParts, is_group_field, write_primary};
 use semantics::personal::{self, Personal};
 use semantics::policy::{QueryRule, Revalidate};
 use semantics::query::{has, keyed};
-use semantics::vary::{favourite_language, nominated};
+use semantics::vary::{favourite_language, is_list_of_languages, nominated, varies_with_the_way};
 use semantics::{Facts, Field, Method, Policy, Request, Scheme};
 use std::borrow::Cow;
 
@@ -162,6 +162,12 @@ fn by_the_rfc_alone_the_order_of_languages_means_nothing() {
             &[("accept-language", "en;q=0.5, de")],
             false,
         ),
+        (
+            "as liked as ever",
+            &[("accept-language", "fr, en;q=0.9, de;q=0.8")],
+            &[("accept-language", "de;q=0.8,en;q=0.9,fr")],
+            true,
+        ),
         ("with the same weights", &[("accept-language", "en, de;q=0.5")], &[("accept-language", "de;q=0.5, en")], true),
         ("another language", &[("accept-language", "en, de")], &[("accept-language", "en, fr")], false),
     ];
@@ -173,6 +179,44 @@ fn by_the_rfc_alone_the_order_of_languages_means_nothing() {
     let accept = ["accept".to_owned()];
     let value = |list: Fields<'_>| nominated(&accept, &get(&lines(list)), &plain);
     assert_ne!(value(&[("accept", "a/a, b/b")]), value(&[("accept", "b/b, a/a")]), "of languages alone");
+}
+
+#[test]
+fn by_the_rfc_alone_languages_are_kept_in_the_order_that_browsers_send() {
+    let fields = lines(&[("accept-language", "fr-FR,fr;q=0.9,en;q=0.8,de;q=0.7")]);
+    let value = nominated(&["accept-language".to_owned()], &get(&fields), &Policy::plain()).remove(0).1;
+    assert_eq!(value.as_deref(), Some(&b"fr-fr,fr;q=0.9,en;q=0.8,de;q=0.7"[..]));
+}
+
+#[test]
+fn a_list_of_languages_has_nothing_else_in_it() {
+    for (value, is) in [
+        ("de", true),
+        ("de-at,de;q=0.9,*;q=0.1", true),
+        ("de,<script>", false),
+        ("de;q=x", false),
+        ("de;level=1", false),
+        ("de,", false),
+        ("", false),
+    ] {
+        assert_eq!(is_list_of_languages(value.as_bytes()), is, "{value}");
+    }
+}
+
+#[test]
+fn an_answer_that_varies_with_the_way_is_told_from_others() {
+    for (vary, does) in [
+        ("accept-language", false),
+        ("Accept-Encoding", false),
+        ("X-Forwarded-Host, X-Forwarded-Proto", false),
+        ("X-Forwarded-For", true),
+        ("Forwarded", true),
+        ("accept, via", true),
+        ("Range", true),
+        ("", false),
+    ] {
+        assert_eq!(varies_with_the_way([vary.as_bytes()]), does, "{vary}");
+    }
 }
 
 #[test]

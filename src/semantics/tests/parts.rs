@@ -13,7 +13,9 @@ fn part(first: u64, last: u64, complete: impl Into<Option<u64>>) -> Part {
     Part { first, last, complete: complete.into() }
 }
 
-fn fields(list: &[(&'static str, &'static str)]) -> HeaderMap {
+type Fields<'a> = &'a [(&'static str, &'static str)];
+
+fn fields(list: Fields<'_>) -> HeaderMap {
     list.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
 }
 
@@ -85,14 +87,24 @@ fn a_stored_part_answers_what_lies_in_it() {
         ("fewer bytes than it says: what there is", end, 5, "bytes=6-8", Some((6, 8))),
         ("fewer bytes: up to their end", end, 5, "bytes=6-", Some((6, 8))),
         ("fewer bytes: the last one that it says", end, 5, "bytes=6-9", None),
+        ("fewer bytes: which are the last?", end, 5, "bytes=-2", None),
     ];
     for (label, stored, length, range, expected) in rows {
-        let cut = stored.cut(*length, range.as_bytes());
+        let cut = stored.cut(*length, range.as_bytes(), None);
         assert_eq!(cut.map(|cut| (cut.part.first, cut.part.last)), *expected, "{label}");
         let Some(Cut { offset, length: taken, part }) = cut else { continue };
         assert_eq!((offset, taken), (part.first - stored.first, part.length()), "{label}");
         assert_eq!(part.complete, stored.complete, "{label}");
     }
+}
+
+#[test]
+fn the_range_that_brought_a_part_brings_it_again() {
+    let lying = part(4, 9, 10);
+    let again = |length| lying.cut(length, b"bytes=-5", Some(b"bytes=-5"));
+    assert_eq!(again(5), Some(Cut { offset: 0, length: 5, part: part(4, 8, 10) }), "as many bytes as there are");
+    assert_eq!(again(0), None, "nothing");
+    assert_eq!(lying.cut(5, b"bytes=-4", Some(b"bytes=-5")), None, "another range");
 }
 
 #[test]
@@ -131,7 +143,7 @@ fn a_beginning_is_completed_by_what_goes_on_to_the_end() {
 
 #[test]
 fn a_part_is_stored_with_a_lifetime_of_its_own_and_as_it_is() {
-    let rows: &[(&str, &[(&'static str, &'static str)], bool)] = &[
+    let rows: &[(&str, Fields<'_>, bool)] = &[
         ("a lifetime", &[("cache-control", "max-age=60")], true),
         ("a field for shared caches", &[("cdn-cache-control", "max-age=60")], true),
         ("no lifetime", &[], false),
@@ -162,7 +174,7 @@ proptest! {
         let first = first % complete;
         let length = length.min(complete - first);
         let stored = part(first, first + length - 1, complete);
-        if let Some(cut) = stored.cut(length, range.as_bytes()) {
+        if let Some(cut) = stored.cut(length, range.as_bytes(), None) {
             let Range::Part(whole) = resolve(range.as_bytes(), complete) else { panic!("{range} of {stored:?}: {cut:?}") };
             prop_assert_eq!(cut.part, whole.part);
             prop_assert_eq!((cut.offset + first, cut.length), (whole.offset, whole.length));
@@ -177,7 +189,7 @@ proptest! {
     ) {
         let stored = part(first.min(last), first.max(last), complete);
         prop_assume!(length > 0 && length <= stored.length());
-        if let Some(cut) = stored.cut(length, range.as_bytes()) {
+        if let Some(cut) = stored.cut(length, range.as_bytes(), None) {
             prop_assert!(cut.length > 0 && cut.offset.checked_add(cut.length).is_some_and(|end| end <= length));
             prop_assert_eq!(cut.part.length(), cut.length);
         }

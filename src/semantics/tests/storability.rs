@@ -185,6 +185,7 @@ fn vary_decides_who_may_share() {
         200,
         &[
             ("*", &[FRESH, ("vary", "*")], Err(NotStorable::VaryUnmatchable)),
+            ("no field's name", &[FRESH, ("vary", "part:")], Err(NotStorable::VaryUnmatchable)),
             ("* among others", &[FRESH, ("vary", "accept, *")], Err(NotStorable::VaryUnmatchable)),
             ("* on another line", &[FRESH, ("vary", "accept"), ("vary", "*")], Err(NotStorable::VaryUnmatchable)),
             ("more than can be told apart", &[FRESH, ("vary", &many)], Err(NotStorable::VaryUnmatchable)),

@@ -59,6 +59,7 @@ impl Job {
         let OriginResponse { status, fields, .. } = &storable.response;
         let (status, kind) = (*status, fields.get(CONTENT_TYPE).cloned());
         let broken = self.broken_guard(status, kind, &body).await;
+        storable.times.completed = self.engine.clock.now();
         self.commit(&storable, placed, body, broken)
     }
 

@@ -47,13 +47,13 @@ impl Job {
         // A byte-identical body is not stored twice (semantics 19), nor coded.
         let same = self.stored.clone().filter(|stored| stored.body.is(&body));
         let body = same.as_ref().map_or_else(|| Body::from(body), |stored| stored.body.clone());
-        let times = Times { requested: storable.requested, responded: storable.responded, completed: now };
+        let times = &storable.times;
         let etag = self.made_up_etag(response, &body);
         self.tell_stripped_cookies(response);
         let head = self.head(response, Audience::Store, Some(body.len()), etag);
         let replaces = self.stored.is_some();
         let windows =
-            freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, &times, replaces);
+            freshness::windows(response.status.as_u16(), &response.fields, &self.route.policy, times, replaces);
         let admitted = self.is_admitted();
         if broken.is_none() && admitted {
             placed = self.publish(placed, &storable.nominated, &response.fields);
@@ -65,12 +65,12 @@ impl Job {
             coded,
             body,
             windows: self.honest(windows, &response.fields),
-            fetched_at: storable.requested,
+            fetched_at: times.requested,
             checked: Checked::new(self.began),
-            written: self.written(storable.requested, &windows, &placed.spec),
+            written: self.written(times.requested, &windows, &placed.spec),
             route: self.route.name.clone(),
             tags: storable.tags.clone(),
-            rendered_in_ms: self.rendered_in_ms(&times, &response.fields),
+            rendered_in_ms: self.rendered_in_ms(times, &response.fields),
             variant: placed.variant.into_boxed_slice(),
             regeneration: Regeneration::default(),
             pinned: false,
@@ -232,6 +232,9 @@ impl Job {
         }
         self.claimed = false;
         self.engine.store.put(hash, Slot::Response(stored.clone()), now);
+        if self.route.policy.is_plain() {
+            self.engine.forget_part(&self.key);
+        }
         self.engine.learn_twins(&self.route, &self.request, stored);
         if let Some(before) = &self.stored {
             self.engine.code_again(before, stored);

@@ -48,20 +48,18 @@ impl Job {
         let length = Some(body.len() as u64);
         let nothing = Box::new(Nothing);
         let response = OriginResponse { status, fields, length, close_delimited: false, server: None, body: nothing };
-        let landing = match self.settle(&response, &times) {
-            Settlement::Store { nominated } => {
-                let placed = self.place(&nominated, &response.fields);
-                if let Some(Slot::Response(stored)) = self.engine.store.peek(placed.hash, &placed.key) {
-                    (self.hash, self.stored) = (placed.hash, Some(stored));
-                }
-                let tags = self.tags(&response.fields);
-                let Times { requested, responded, .. } = times;
-                let storable = Storable { response, nominated, tags, requested, responded };
-                self.commit(&storable, placed, body, None).ok()
+        if let Settlement::Store { nominated } = self.settle(&response, &times) {
+            let placed = self.place(&nominated, &response.fields);
+            if let Some(Slot::Response(stored)) = self.engine.store.peek(placed.hash, &placed.key) {
+                (self.hash, self.stored) = (placed.hash, Some(stored));
             }
-            _ => None,
-        };
-        self.lead.land(landing.unwrap_or(Landing::Abandoned));
+            let tags = self.tags(&response.fields);
+            let storable = Storable { response, nominated, tags, times };
+            // What may not take the place of what is stored does not.
+            let _ = self.commit(&storable, placed, body, None);
+        }
+        // Whoever has joined looks again, and finds what is stored now.
+        self.lead.land(Landing::Abandoned);
     }
 }
 

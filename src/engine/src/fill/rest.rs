@@ -2,32 +2,44 @@
 
 use super::Job;
 use super::commit::merged;
+use crate::failed::Failed;
 use crate::origin::{Body, BoxFuture, Kind, OriginError, OriginResponse};
-use crate::store::{KeyHash, StoredResponse};
+use crate::store::StoredResponse;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use semantics::freshness::Times;
-use semantics::part::{self, Part};
+use semantics::part::{self, OF_THE_CONTENT, Part};
 use semantics::policy::SetCookie;
 use semantics::settlement::Failure;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// What is stored of a page, and what its Content-Range says.
-pub(super) struct Beginning {
-    hash: KeyHash,
+struct Beginning {
     stored: Arc<StoredResponse>,
     body: Bytes,
     part: Part,
 }
 
 impl Job {
+    /// Asks the origin; where the beginning of the page is stored, for the rest of it. What comes is the whole answer.
+    pub(super) async fn fetch_whole(&mut self, deadline: Instant) -> Result<OriginResponse, Failed> {
+        let Some(beginning) = self.ask_for_the_rest() else { return self.fetch(deadline).await };
+        let answer = self.fetch(deadline).await;
+        self.request.remove(&header::RANGE);
+        self.request.remove(&header::IF_RANGE);
+        match self.joined(beginning, answer?) {
+            Some(whole) => Ok(whole),
+            // As if nothing was stored.
+            None => self.fetch(deadline).await,
+        }
+    }
+
     /// Asks for the rest alone, where the beginning is stored. A strong tag makes that sure (RFC 9110, 13.1.5); without one
-    /// what comes cannot be joined, unless it is all of it.
-    pub(super) fn ask_for_the_rest(&mut self) -> Option<Beginning> {
-        let once = !self.request.fields.iter().any(|(name, _)| *name == header::RANGE);
-        let fills = self.stored.is_none() && self.request.kind == Kind::Fill && self.route.policy.is_plain();
-        if !fills || !once {
+    /// what comes cannot be joined, unless it is all of it. The part is used up: it becomes the page, or it was of no use.
+    fn ask_for_the_rest(&mut self) -> Option<Beginning> {
+        if self.stored.is_some() || self.request.kind != Kind::Fill || !self.route.policy.is_plain() {
             return None;
         }
         let (hash, stored) = self.engine.stored_part(&self.key, self.engine.clock.now())?;
@@ -38,45 +50,37 @@ impl Job {
         if let Some(etag) = part::strong(&stored.head.origin_fields()) {
             self.request.set(header::IF_RANGE, etag.clone());
         }
-        Some(Beginning { hash, stored, body, part })
+        self.engine.store.remove_response(hash, &stored);
+        Some(Beginning { stored, body, part })
     }
 
-    /// The whole answer: the stored beginning and the rest that was sent, or all of it anew. `None`: it is to be asked for
-    /// again, as if nothing was stored.
-    pub(super) fn with_beginning(
-        &mut self,
-        beginning: Option<Beginning>,
-        answer: OriginResponse,
-    ) -> Option<OriginResponse> {
-        let Some(Beginning { hash, stored, body, part }) = beginning else { return Some(answer) };
-        self.request.remove(&header::RANGE);
-        self.request.remove(&header::IF_RANGE);
-        if !matches!(answer.status, StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
+    /// The stored beginning and the rest that was sent, or all of it anew; `None`: it is neither.
+    fn joined(&self, beginning: Beginning, answer: OriginResponse) -> Option<OriginResponse> {
+        let Beginning { stored, body, part } = beginning;
+        if answer.status == StatusCode::OK {
             return Some(answer);
         }
         let rest = Part::of(&answer.fields).filter(|rest| {
             let whole = answer.length.is_none_or(|length| length == rest.length()) && !answer.close_delimited;
             let same = part::are_of_the_same(&stored.head.origin_fields(), &answer.fields);
             part.is_completed_by(rest) && whole && same && !answer.fields.contains_key(header::CONTENT_ENCODING)
-        });
-        let Some(rest) = rest else {
-            // It would be as useless the next time.
-            self.engine.store.remove_response(hash, &stored);
+        })?;
+        if answer.status != StatusCode::PARTIAL_CONTENT {
             return None;
-        };
+        }
         let now = self.engine.clock.now();
         let times = Times { requested: now, responded: now, completed: now };
         let mut fields = merged(&stored, &answer, &times, self.route.policy.set_cookie == SetCookie::Store);
-        fields.remove(header::CONTENT_RANGE);
-        fields.remove(header::CONTENT_LENGTH);
-        let body = Joined { beginning: Some(body), rest: answer.body, due: rest.length() };
+        for name in [header::CONTENT_RANGE, header::CONTENT_LENGTH].iter().chain(&OF_THE_CONTENT) {
+            fields.remove(name);
+        }
         Some(OriginResponse {
             status: StatusCode::OK,
             fields,
             length: part.complete,
             close_delimited: false,
             server: answer.server,
-            body: Box::new(body),
+            body: Box::new(Joined { beginning: Some(body), rest: answer.body, due: rest.length() }),
         })
     }
 }

@@ -7,6 +7,7 @@ use crate::invalidate::{Checked, Subject, Tags};
 use crate::metrics::Counted;
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
+use semantics::part::{Cut, Part};
 use semantics::settlement::Failure;
 use semantics::validation::Validators;
 use semantics::{Timestamp, Windows, key, storability};
@@ -63,6 +64,12 @@ impl StoredResponse {
     /// Whether the origin said that it is everybody's: see [`storability::is_shared`].
     pub fn is_shared(&self) -> bool {
         storability::is_shared(&self.head.origin_fields(), self.windows.generated)
+    }
+
+    /// What of a stored part answers a Range; `None`: it is no part, or does not hold it.
+    pub fn cut(&self, range: &[u8]) -> Option<Cut> {
+        let brought_by = key::part_range(&self.variant)?;
+        Part::parse(self.head.field("content-range")?)?.cut(self.body.len(), range, Some(brought_by))
     }
 
     /// The same with its body elsewhere. Its regeneration begins anew.

@@ -115,7 +115,7 @@ impl World {
         self.time.sync();
         let groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
         let asking = self.asking(target, &[]);
-        self.engine.unsafe_method_succeeded(&asking.visit(), &groups);
+        self.engine.unsafe_method_succeeded(&asking.visit(), &groups, engine::Writer::default());
     }
 
     /// The value of one series, written as in the exposition; 0 where there is none.
