@@ -6,7 +6,7 @@ use engine::Writer;
 use http::{HeaderValue, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use semantics::settlement::on_same_host;
+use semantics::reference::on_same_host;
 use semantics::{Field, Policy, tags};
 
 /// A success of an unsafe method leaves nothing stored at its URL that may be used unseen (RFC 9111, 4.4).

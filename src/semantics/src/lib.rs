@@ -21,6 +21,7 @@ mod plain;
 pub mod policy;
 pub mod query;
 pub mod range;
+pub mod reference;
 pub mod settlement;
 pub mod storability;
 mod structured;

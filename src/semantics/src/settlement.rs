@@ -3,6 +3,7 @@
 use crate::freshness::Times;
 use crate::guard::Broken;
 use crate::policy::{OnUncacheable, Policy};
+use crate::reference::on_same_host;
 use crate::storability::{self, NotStorable, Verdict};
 use crate::validation::{self, Validators};
 use http::{HeaderMap, StatusCode};
@@ -256,50 +257,8 @@ fn settle_not_storable(
 /// A redirect whose target is the page itself, with the scheme ignored: an origin that believes it is asked in the
 /// wrong way would loop its visitors for a whole window (semantics 28).
 fn redirects_to_itself(status: StatusCode, fields: &HeaderMap, url: &str) -> bool {
-    if !status.is_redirection() {
-        return false;
-    }
-    let Some(location) = fields.get(http::header::LOCATION).and_then(|l| l.to_str().ok()) else { return false };
+    let location = fields.get(http::header::LOCATION).filter(|_| status.is_redirection());
     let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
-    let location = location.split('#').next().unwrap_or_default();
-    match absolute(location) {
-        Some(rest) => {
-            let (to_host, to_path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            let to_host = to_host.strip_suffix(":80").or_else(|| to_host.strip_suffix(":443")).unwrap_or(to_host);
-            to_host.eq_ignore_ascii_case(host) && (to_path == path || (to_path.is_empty() && path == "/"))
-        }
-        None => resolve(path, location) == path,
-    }
-}
-
-/// The path and query that a reference means from a page of this host, if it is of the same host. `base`: the page's own.
-pub fn on_same_host(reference: &str, host: &str, base: &str) -> Option<String> {
-    let reference = reference.split('#').next().unwrap_or_default();
-    let Some(rest) = absolute(reference) else { return Some(resolve(base, reference)) };
-    let (to_host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let to_host = to_host.strip_suffix(":80").or_else(|| to_host.strip_suffix(":443")).unwrap_or(to_host);
-    to_host.eq_ignore_ascii_case(host).then(|| if path.is_empty() { "/".to_owned() } else { path.to_owned() })
-}
-
-/// What follows the scheme of an http URL, or the slashes of one without a scheme.
-fn absolute(location: &str) -> Option<&str> {
-    if let Some(rest) = location.strip_prefix("//") {
-        return Some(rest);
-    }
-    let (scheme, rest) = location.split_once("://")?;
-    (scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")).then_some(rest)
-}
-
-/// A relative reference against `base`, a path with its query (RFC 3986, 5.2, without `..`).
-fn resolve(base: &str, reference: &str) -> String {
-    let path = base.split('?').next().unwrap_or_default();
-    match reference {
-        "" => base.to_owned(),
-        _ if reference.starts_with('/') => reference.to_owned(),
-        _ if reference.starts_with('?') => format!("{path}{reference}"),
-        _ => {
-            let folder = path.rfind('/').map_or("/", |at| &path[..=at]);
-            format!("{folder}{}", reference.strip_prefix("./").unwrap_or(reference))
-        }
-    }
+    let target = location.and_then(|location| on_same_host(location.to_str().ok()?, host, path));
+    target.as_deref() == Some(path)
 }

@@ -4,7 +4,7 @@ use crate::cache_control::CacheControl;
 use crate::freshness::{self, Governing};
 use crate::plain;
 use crate::policy::{Policy, SetCookie};
-use crate::settlement::on_same_host;
+use crate::reference::on_same_host;
 use crate::time::Timestamp;
 use crate::vary::{self, Vary};
 use http::{HeaderMap, StatusCode};

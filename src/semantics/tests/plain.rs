@@ -4,7 +4,8 @@ mod support;
 
 use http::StatusCode;
 use semantics::policy::Revalidate;
-use semantics::settlement::{AnswerHead, Failure, Settlement, StoredSummary, on_same_host, settle};
+use semantics::reference::on_same_host;
+use semantics::settlement::{AnswerHead, Failure, Settlement, StoredSummary, settle};
 use semantics::storability::{NotStorable, judge};
 use semantics::validation::Validators;
 use semantics::{Policy, Times, Timestamp, freshness, personal};
