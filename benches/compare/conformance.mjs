@@ -1,5 +1,6 @@
 // The table of the public HTTP cache test suite: Larder in both profiles, nginx and Varnish, each on the same machine before
-// the suite's own origin. nginx and Varnish are as they come, but for validation, which nginx has to be told to do.
+// the suite's own origin. nginx and Varnish are as they come, but for validation, which nginx has to be told to do, and for
+// Varnish's two minutes for what has no lifetime: most tests depend on there being none.
 // Wants `LARDER_BIN`, nginx and varnishd; `SUITE` may name a checkout of the suite, which is newer than npm's.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -63,7 +64,7 @@ async function varnish(origin) {
   const { hostname, port: behind } = new URL(origin);
   const vcl = file('default.vcl', `vcl 4.1;\nbackend default { .host = "${hostname}"; .port = "${behind}"; }\n`);
   const jail = process.getuid() === 0 ? ['-j', 'none'] : [];
-  return other('varnishd', ['-F', '-f', vcl, '-s', 'malloc,64m', '-a', `127.0.0.1:${port}`, '-n', path.join(scratch, 'varnish'), ...jail], port);
+  return other('varnishd', ['-F', '-f', vcl, '-s', 'malloc,64m', '-p', 'default_ttl=0', '-a', `127.0.0.1:${port}`, '-n', path.join(scratch, 'varnish'), ...jail], port);
 }
 
 try {
