@@ -116,6 +116,32 @@ async fn if_range_and_conditions_are_minded() {
     }
 }
 
+/// To who has some of a file already the origin may leave out what he knows (RFC 9110, 15.3.7).
+#[tokio::test]
+async fn a_part_that_hung_on_if_range_is_kept_where_it_says_all() {
+    let origin = Origin::start().await;
+    let part = || slice(4, 9).header("ETag", TAG);
+    origin.answers("/all", part().header("Content-Type", "text/plain"));
+    origin.answers("/less", part());
+    let edge = larder(&origin).await;
+    is_stored("4-9", || ranged(&edge, "/all", "4-9").header("If-Range", TAG)).await;
+    for n in 1..=3 {
+        ranged(&edge, "/less", "4-9").header("If-Range", TAG).await.is("efghij").cache_status("fwd=request");
+        assert_eq!(origin.count("/less"), n);
+    }
+}
+
+#[tokio::test]
+async fn who_wants_nothing_stored_leaves_nothing() {
+    let origin = Origin::start().await;
+    serve(&origin, "/file");
+    let edge = larder(&origin).await;
+    for n in 1..=3 {
+        ranged(&edge, "/file", "4-9").header("Cache-Control", "no-store").await.is("efghij");
+        assert_eq!(origin.count("/file"), n);
+    }
+}
+
 /// What may not be stored for all, or not as a part.
 #[tokio::test]
 async fn parts_that_are_not_everybodys_are_passed_each_time() {
@@ -156,39 +182,48 @@ async fn parts_that_are_not_everybodys_are_passed_each_time() {
 async fn nobody_plants_a_page_by_a_range_request() {
     let origin = Origin::start().await;
     origin.everything(|seen| {
-        let told =
-            ["accept-language", "forwarded", "x-forwarded-prefix", "x_forwarded_prefix", "content-type", "if-range"];
-        let told: Vec<String> = told.iter().filter_map(|name| seen.field(name)).collect();
+        let language = seen.field("accept-language").unwrap_or_default();
+        let evil = seen.lines.iter().map(|(_, value)| value).find(|value| value.contains("evil")).cloned();
+        let told = [language, evil.unwrap_or_default()];
         let reply = Reply::ok(format!("{} {}", seen.target, told.join(" "))).cache_control(FRESH);
         reply.header("Vary", "Accept-Language")
     });
     let trusting = CONFIG.replace("server: {", "server: { trusted_proxies: [127.0.0.1/32],");
-    let edge = Edge::with_config(&origin, &trusting).await;
-    let ranged = |path: &str| ranged(&edge, path, "0-").header("Accept-Language", "de");
-    for (n, (name, value)) in [
-        ("Connection", "accept-language"),
-        ("Forwarded", "host=evil"),
-        ("X-Forwarded-Prefix", "/evil"),
-        ("X_Forwarded_Prefix", "/evil"),
-        ("Content-Type", "evil"),
-        ("If-Range", "\"evil\""),
+    let (trusting, edge) = (Edge::with_config(&origin, &trusting).await, larder(&origin).await);
+    let plainly = |edge: &Edge, path: &str| edge.get(path).header("Accept-Language", "de");
+    for (n, (edge, name, value)) in [
+        (&edge, "Connection", "accept-language"),
+        (&edge, "Via", "1.1 evil"),
+        (&edge, "Content-Type", "evil"),
+        (&edge, "If-Range", "\"evil\""),
+        (&edge, "Cache-Control", "no-store, evil"),
+        (&trusting, "X-Forwarded-For", "evil"),
+        (&trusting, "Forwarded", "host=evil"),
+        (&trusting, "X-Forwarded-Prefix", "/evil"),
+        (&trusting, "X_Forwarded_Prefix", "/evil"),
     ]
     .into_iter()
     .enumerate()
     {
         let path = format!("/{n}");
         for _ in 0..2 {
-            ranged(&path).header(name, value).await.status(200);
+            plainly(edge, &path).header("Range", "bytes=0-").header(name, value).await.status(200);
         }
-        edge.get(&path).header("Accept-Language", "de").await.is(&format!("{path} de")).cache_status("fwd=");
+        plainly(edge, &path).await.is(&format!("{path} de ")).cache_status("fwd=");
     }
-    for _ in 0..2 {
-        ranged("/q?utm_source=evil").await.is("/q?utm_source=evil de");
+    for (path, range) in [("/range", "bytes=0-,evil"), ("/q?utm_source=evil", "bytes=0-")] {
+        for _ in 0..2 {
+            plainly(&edge, path).header("Range", range).await.status(200);
+        }
+        let path = path.split('?').next().unwrap();
+        plainly(&edge, path).await.is(&format!("{path} de ")).cache_status("fwd=uri-miss");
     }
-    edge.get("/q").header("Accept-Language", "de").await.is("/q de").cache_status("fwd=uri-miss");
-    // Without anything of the kind it is stored.
-    ranged("/good").await.is("/good de");
-    is_stored("/good", || edge.get("/good").header("Accept-Language", "de")).await.is("/good de");
+    // Without anything of the kind it is stored, and with what ingresses say of themselves.
+    for edge in [&edge, &trusting] {
+        let first = plainly(edge, "/good").header("Range", "bytes=0-").header("X-Forwarded-For", "10.1.2.3, 10.0.0.1");
+        first.header("X-Forwarded-Server", "ingress").await.is("/good de ");
+        is_stored("/good", || plainly(edge, "/good")).await.is("/good de ");
+    }
 }
 
 #[tokio::test]

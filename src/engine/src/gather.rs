@@ -24,7 +24,8 @@ mod writes;
 
 pub use writes::Writer;
 
-/// All that is collected at a time, in bytes: beyond it, answers go by unkept. Clients set the pace at which they go.
+/// All that is collected at a time, in bytes, and no more than a quarter of it for one answer: beyond that, answers go by
+/// unkept. Clients set the pace at which they go.
 const ROOM: usize = 64 * 1024 * 1024;
 
 /// What all that is gathered has in common.
@@ -47,8 +48,9 @@ pub struct Moment {
 pub struct Passing {
     /// It answers a POST; else a GET with a Range.
     pub posted: bool,
-    /// The Range.
+    /// The Range, and what it hangs on.
     pub range: Vec<u8>,
+    pub if_range: Option<Vec<u8>>,
     pub status: StatusCode,
     /// Without hop-by-hop fields.
     pub fields: HeaderMap,
@@ -82,7 +84,7 @@ pub struct Gather {
     key: Box<[u8]>,
     primary: KeyHash,
     body: Vec<u8>,
-    /// Bytes that are counted as held.
+    /// Bytes that there is room for in the body, counted as held.
     held: usize,
     /// It is too much to be kept, or too slow.
     given_up: bool,
@@ -104,6 +106,12 @@ impl Engine {
             return None;
         }
         let what = what(visit, &passing, now)?;
+        // It is judged again when it is stored; what will not be is not collected.
+        let own = visit.facts.authorization && !storability::is_shared_with_credentials(&passing.fields);
+        let whole = matches!(what, What::Whole);
+        if whole && (own || storability::judge(passing.status, &passing.fields, policy, now, false).is_err()) {
+            return None;
+        }
         let lines = || passing.fields.get_all(header::VARY).into_iter().map(HeaderValue::as_bytes);
         let Vary::Fields(nominated) = vary::parse(lines(), policy) else { return None };
         let writer = self.gathered.writes.writer();
@@ -111,7 +119,7 @@ impl Engine {
             return None;
         }
         let request = canonical::request(visit, &nominated, canonical::Carry::BrowserFields, Kind::Fill);
-        let length = usize::try_from(passing.length.unwrap_or(0)).unwrap_or(usize::MAX);
+        let length = passing.length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         let mut gather = Gather {
             engine: self.clone(),
             route: visit.route.clone(),
@@ -127,7 +135,7 @@ impl Engine {
             given_up: false,
             passing,
         };
-        gather.hold(length).then_some(gather)
+        gather.grow(length.unwrap_or(0)).then_some(gather)
     }
 }
 
@@ -149,9 +157,14 @@ fn what(visit: &Visit<'_>, passing: &Passing, now: Timestamp) -> Option<What> {
     match *status {
         StatusCode::PARTIAL_CONTENT if visit.route.policy.admit_after <= 1 => {
             let may = part::may_be_stored(fields, &visit.route.policy, now, visit.facts.authorization);
-            Part::of(fields).filter(|_| may).map(What::Part)
+            // To who has some of it already the origin may leave out what he knows (RFC 9110, 15.3.7).
+            let told = |tag: &Vec<u8>| {
+                part::strong(fields).is_some_and(|etag| etag.as_bytes() == tag)
+                    && fields.contains_key(header::CONTENT_TYPE)
+            };
+            Part::of(fields).filter(|_| may && passing.if_range.as_ref().is_none_or(told)).map(What::Part)
         }
-        StatusCode::OK => Some(What::Whole),
+        StatusCode::OK if passing.if_range.is_none() => Some(What::Whole),
         _ => None,
     }
 }
@@ -172,12 +185,8 @@ impl Gather {
         // Who reads slowly decides how long it takes; a fill would not take longer.
         let most = self.engine.origins[self.request.origin].settings.total;
         let late = self.engine.clock.now().since(self.responded) > most;
-        let more = (self.body.len() + piece.len()).saturating_sub(self.held);
-        if self.given_up || late || !self.hold(more) {
+        if self.given_up || late || !self.grow(self.body.len() + piece.len()) {
             return self.give_up();
-        }
-        if self.body.capacity() == 0 {
-            self.body.reserve_exact(self.held);
         }
         self.body.extend_from_slice(piece);
     }
@@ -185,7 +194,8 @@ impl Gather {
     /// The body has come to its proper end.
     pub fn whole(mut self) {
         let complete = self.passing.length.is_none_or(|length| length == self.body.len() as u64);
-        if self.given_up || !complete || self.is_written_over() {
+        let activated = *self.passing.came.deployment != *self.engine.deployment();
+        if self.given_up || !complete || activated || self.is_written_over() {
             return;
         }
         let mut body = std::mem::take(&mut self.body);
@@ -215,8 +225,8 @@ impl Gather {
     fn store_part(&self, part: &Part, body: Bytes) {
         let size = body.len() as u64;
         // What is stored of the page goes first; and where it varies, nobody can tell of which variant this is a part.
-        let known = self.engine.store.peek(self.primary, &self.key).is_some();
-        if size == 0 || size > part.length() || known {
+        let known = || self.engine.store.peek(self.primary, &self.key).is_some();
+        if size == 0 || size > part.length() || known() {
             return;
         }
         let (now, policy, times) = (self.engine.clock.now(), &self.route.policy, self.times());
@@ -243,12 +253,12 @@ impl Gather {
             pinned: false,
             history: 0,
         });
-        if self.engine.validity(&stored, now) != Validity::Valid {
+        if self.engine.validity(&stored, now) != Validity::Valid || stored.windows.fresh_until <= now {
             return;
         }
         self.engine.store.put(hash, Slot::Response(stored.clone()), now);
-        if self.is_written_over() {
-            // A write that was noted just now may have looked before it was there.
+        if self.is_written_over() || known() {
+            // Who wrote, or stored the page, just now may have looked for it before it was there.
             self.engine.store.remove_response(hash, &stored);
         }
     }
@@ -258,18 +268,23 @@ impl Gather {
         Times { requested: self.fetched, responded: self.responded, completed: self.responded }
     }
 
-    /// Counts so many more bytes as held, if there is room for them.
-    fn hold(&mut self, more: usize) -> bool {
-        let most = self.engine.store.max_object().min(ROOM);
-        if self.held.saturating_add(more) > most {
+    /// Makes room for a body of so many bytes, if there is any.
+    fn grow(&mut self, size: usize) -> bool {
+        if size <= self.held {
+            return true;
+        }
+        let most = self.engine.store.max_object().min(ROOM / 4);
+        if size > most {
             return false;
         }
-        let held = &self.engine.gathered.held;
-        if held.fetch_add(more, Ordering::Relaxed) + more > ROOM {
-            held.fetch_sub(more, Ordering::Relaxed);
+        let held = size.max(self.held * 2).min(most);
+        let (more, all) = (held - self.held, &self.engine.gathered.held);
+        if all.fetch_add(more, Ordering::Relaxed) + more > ROOM {
+            all.fetch_sub(more, Ordering::Relaxed);
             return false;
         }
-        self.held += more;
+        self.held = held;
+        self.body.reserve_exact(held - self.body.len());
         true
     }
 

@@ -40,17 +40,14 @@ impl Engine {
     pub(crate) fn note_written_to_parts(&self, visit: &Visit<'_>, by: Writer) {
         if visit.route.policy.is_plain() {
             self.gathered.writes.note(visit.hash, by, self.clock.now());
-            let (hash, key) = self.part_key(visit.key);
-            self.store.remove(hash, &key, true);
+            self.forget_part(visit.key);
         }
     }
 
-    /// The whole page is stored: a part of another version would come to light when it goes.
+    /// What is stored of a page in part is not, or may not be, of its present version.
     pub(crate) fn forget_part(&self, primary: &[u8]) {
         let (hash, key) = self.part_key(primary);
-        if self.store.peek(hash, &key).is_some() {
-            self.store.remove(hash, &key, true);
-        }
+        self.store.remove_any(hash, &key, true);
     }
 
     pub(crate) fn part_key(&self, primary: &[u8]) -> (KeyHash, Vec<u8>) {

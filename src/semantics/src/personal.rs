@@ -145,20 +145,20 @@ pub fn is_forwarded_plainly(name: &str) -> bool {
 /// Whether a passed request with this field could still be one of a plain cache's own, but for its range and its content: what
 /// else colours an answer must not colour what others get.
 pub fn is_passed_plainly(name: &str, posted: bool) -> bool {
-    const OF_THE_WAY: [&str; 13] = [
+    const OF_THE_WAY: [&str; 12] = [
         "host",
-        "connection",
-        "keep-alive",
-        "te",
         "accept-encoding",
         "range",
+        "if-range",
         "content-length",
-        "transfer-encoding",
         "via",
         "x-forwarded-for",
         "x-forwarded-host",
         "x-forwarded-port",
         "x-forwarded-proto",
+        // What ingresses add of themselves.
+        "x-forwarded-scheme",
+        "x-forwarded-server",
     ];
     let of_the_way = OF_THE_WAY.iter().any(|one| one.eq_ignore_ascii_case(name));
     of_the_way || is_forwarded_plainly(name) || (posted && name.eq_ignore_ascii_case("content-type"))

@@ -186,7 +186,7 @@ fn judge_plainly(
 }
 
 /// Whether an answer to a request with `Authorization` may be shared, where such a request may fill at all.
-pub(crate) fn is_shared_with_credentials(fields: &HeaderMap) -> bool {
+pub fn is_shared_with_credentials(fields: &HeaderMap) -> bool {
     plain::is_shared_with_credentials(&Governing::of(fields).cache_control)
 }
 

@@ -6,7 +6,6 @@ use crate::message::Request;
 use crate::personal;
 use crate::policy::Policy;
 use crate::weight::weighted;
-use http::HeaderName;
 use std::cmp::Reverse;
 
 /// A response nominates at most this many fields that are not keyed anyway (our choice: each one multiplies variants).
@@ -31,9 +30,12 @@ pub fn parse<'a>(lines: impl IntoIterator<Item = &'a [u8]>, policy: &Policy) -> 
             if member == b"*" {
                 return Vary::Unmatchable;
             }
-            // What is no field's name selects nothing that could be compared.
-            let Ok(name) = HeaderName::from_bytes(member) else { return Vary::Unmatchable };
-            let name = name.as_str().to_owned();
+            let Ok(name) = std::str::from_utf8(member) else { return Vary::Unmatchable };
+            // It could be taken for one of our own marks; nobody can send a field of that name anyway.
+            if name.contains(':') {
+                return Vary::Unmatchable;
+            }
+            let name = name.to_ascii_lowercase();
             match nomination(&name, policy) {
                 Nomination::Settled => {}
                 Nomination::Personal(which) => return Vary::Personal(which),

@@ -233,7 +233,9 @@ impl Job {
         self.claimed = false;
         self.engine.store.put(hash, Slot::Response(stored.clone()), now);
         if self.route.policy.is_plain() {
-            self.engine.forget_part(&self.key);
+            // A part has its deployment in its key, whatever the page has.
+            let (_, key) = self.engine.rekeyed(&self.key, &self.deployment);
+            self.engine.forget_part(&key);
         }
         self.engine.learn_twins(&self.route, &self.request, stored);
         if let Some(before) = &self.stored {

@@ -4,7 +4,7 @@ use super::Job;
 use super::commit::merged;
 use crate::failed::Failed;
 use crate::origin::{Body, BoxFuture, Kind, OriginError, OriginResponse};
-use crate::store::StoredResponse;
+use crate::store::{KeyHash, StoredResponse};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use semantics::freshness::Times;
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 /// What is stored of a page, and what its Content-Range says.
 struct Beginning {
+    hash: KeyHash,
     stored: Arc<StoredResponse>,
     body: Bytes,
     part: Part,
@@ -29,6 +30,10 @@ impl Job {
         let answer = self.fetch(deadline).await;
         self.request.remove(&header::RANGE);
         self.request.remove(&header::IF_RANGE);
+        // The part is used up: it becomes the page, or it was of no use. Unless nobody was asked.
+        if !answer.as_ref().is_err_and(|failed| matches!(failed.failure, Failure::Connect | Failure::Shed)) {
+            self.engine.store.remove_response(beginning.hash, &beginning.stored);
+        }
         match self.joined(beginning, answer?) {
             Some(whole) => Ok(whole),
             // As if nothing was stored.
@@ -37,7 +42,7 @@ impl Job {
     }
 
     /// Asks for the rest alone, where the beginning is stored. A strong tag makes that sure (RFC 9110, 13.1.5); without one
-    /// what comes cannot be joined, unless it is all of it. The part is used up: it becomes the page, or it was of no use.
+    /// what comes cannot be joined, unless it is all of it.
     fn ask_for_the_rest(&mut self) -> Option<Beginning> {
         if self.stored.is_some() || self.request.kind != Kind::Fill || !self.route.policy.is_plain() {
             return None;
@@ -50,13 +55,12 @@ impl Job {
         if let Some(etag) = part::strong(&stored.head.origin_fields()) {
             self.request.set(header::IF_RANGE, etag.clone());
         }
-        self.engine.store.remove_response(hash, &stored);
-        Some(Beginning { stored, body, part })
+        Some(Beginning { hash, stored, body, part })
     }
 
     /// The stored beginning and the rest that was sent, or all of it anew; `None`: it is neither.
     fn joined(&self, beginning: Beginning, answer: OriginResponse) -> Option<OriginResponse> {
-        let Beginning { stored, body, part } = beginning;
+        let Beginning { stored, body, part, .. } = beginning;
         if answer.status == StatusCode::OK {
             return Some(answer);
         }

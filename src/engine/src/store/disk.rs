@@ -269,6 +269,11 @@ impl Disk {
         }
     }
 
+    /// Whether something may lie, or is to lie, at a key, as far as is known without a look.
+    pub fn may_have(&self, hash: KeyHash) -> bool {
+        self.index.has(hash) || self.queue.pending(hash).is_some() || !self.indexed.load(Ordering::Acquire)
+    }
+
     fn place(&self, hash: KeyHash, key: &[u8], variant: bool) -> Option<Place> {
         Some(Place { dir: dir_of(self.settings.seed, key, variant)?, hash })
     }

@@ -192,6 +192,14 @@ impl Store {
         self.memory.remove(hash);
     }
 
+    /// The same, where there may be nothing: then it costs nothing.
+    pub fn remove_any(&self, hash: KeyHash, key: &[u8], variant: bool) {
+        let below = || self.disk.as_ref().is_some_and(|disk| disk.may_have(hash));
+        if self.memory.peek_at(hash).is_some() || below() {
+            self.remove(hash, key, variant);
+        }
+    }
+
     /// Removes this very response; a newer one in its place stays.
     pub fn remove_response(&self, hash: KeyHash, response: &Arc<StoredResponse>) {
         let this = |slot: Slot| matches!(slot, Slot::Response(there) if Arc::ptr_eq(&there, response));
