@@ -308,7 +308,6 @@ async fn a_range_that_was_answered_with_the_whole_page_stores_the_page() {
     assert!(asked <= 2, "{asked}");
 }
 
-/// What the origin sends for the rest, and it is no rest of what is stored: it is asked again, for all.
 #[tokio::test]
 async fn a_write_takes_parts_away_and_what_is_on_its_way_too() {
     let origin = Origin::start().await;

@@ -149,7 +149,8 @@ fn single_date(fields: &HeaderMap, name: &str) -> Option<Timestamp> {
     parse_date(only.as_bytes())
 }
 
-/// Age on arrival: the larger of what Age says and what the dates say, plus the time on the way (RFC 9111, 4.2.3).
+/// Age when it was complete: the larger of what Age says and what the dates say, plus the time on the way (RFC 9111, 4.2.3). A
+/// plain cache counts from its head on; a page that took its time to come is otherwise as new as its last byte (our choice).
 fn age_at_completion(fields: &HeaderMap, times: &Times, policy: &Policy) -> Duration {
     let apparent = single_date(fields, "date").map_or(Duration::ZERO, |date| {
         let apparent = times.responded.since(date);
@@ -162,7 +163,8 @@ fn age_at_completion(fields: &HeaderMap, times: &Times, policy: &Policy) -> Dura
     // Our choice: a Date that is off by less than a minute is a clock that is off. Age is what caches behind us send.
     let tolerated = !policy.is_plain() && apparent < Duration::from_secs(60);
     let apparent = if tolerated { Duration::ZERO } else { apparent };
-    apparent.max(corrected)
+    let coming = if policy.is_plain() { times.completed.since(times.responded) } else { Duration::ZERO };
+    apparent.max(corrected) + coming
 }
 
 /// The first member of the first Age line; anything but digits is ignored (RFC 9111, 5.1).

@@ -149,6 +149,19 @@ fn isr_routes_are_what_they_were() {
 }
 
 #[test]
+fn a_plain_cache_counts_from_the_head_on() {
+    // RFC 9111, 4.2.3: the time since the response was received is part of its age.
+    let slow = Times { completed: TIMES.responded.after(Duration::from_secs(20)), ..TIMES };
+    let age = |policy: &Policy, at: Timestamp| {
+        freshness::windows(200, &fields(&[("cache-control", "max-age=60")]), policy, &slow, false).age(at).as_secs()
+    };
+    assert_eq!(age(&Policy::plain(), slow.completed), 20);
+    assert_eq!(age(&Policy::header_driven(), slow.completed), 0, "otherwise a page is as new as its last byte");
+    let windows = freshness::windows(200, &fields(&[("cache-control", "max-age=60")]), &Policy::plain(), &slow, false);
+    assert_eq!(windows.fresh_until, TIMES.responded.after(Duration::from_secs(60)));
+}
+
+#[test]
 fn references_to_other_pages_of_the_host_are_followed() {
     let rows = [
         ("/a", Some("/a")),
