@@ -48,5 +48,6 @@ mod rfc9111;
 mod stale;
 mod tls;
 mod twins;
+mod variants;
 mod versions;
 mod wire;

@@ -15,7 +15,7 @@ use semantics::freshness::Times;
 use semantics::guard::Broken;
 use semantics::settlement::{Failure, Settlement};
 use semantics::storability::NotStorable;
-use semantics::{honesty, key};
+use semantics::{Timestamp, honesty, key};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -53,8 +53,9 @@ pub(crate) struct Job {
     stormy: Option<bool>,
     /// Whether the first answer was stale by its own word.
     asked_again: bool,
-    /// The epoch in which the last fetch began.
+    /// The epoch in which the last fetch began, and when that was.
     began: u64,
+    requested: Timestamp,
 }
 
 /// What ends a fill without a new version.
@@ -158,6 +159,7 @@ impl Job {
             stormy: None,
             asked_again: false,
             began: engine.journal.epoch(),
+            requested: now,
         }
     }
 
@@ -305,6 +307,7 @@ impl Job {
                 canonical::make_unconditional(&mut self.request);
             }
             let requested = self.engine.clock.now();
+            self.requested = requested;
             let response = self.fetch_whole(deadline).await.map_err(Ending::failed)?;
             let responded = self.engine.clock.now();
             let times = Times { requested, responded, completed: responded };

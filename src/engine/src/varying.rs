@@ -1,5 +1,6 @@
 //! A URL whose responses vary: what says how, and which variants are found by it (RFC 9111, 4.1).
 
+use crate::recall::note_write;
 use crate::store::{KeyHash, Slot, StoredResponse, VarySpec};
 use crate::{Engine, Visit};
 use semantics::vary::{ACCEPT_LANGUAGE, favourite_language, is_list_of_languages, nominated};
@@ -47,6 +48,7 @@ impl Engine {
             // What else was written into that field may be in the answer.
             let list = response.variant.get(at).and_then(|(_, value)| value.as_deref());
             let alike = alike && list.is_none_or(is_list_of_languages);
+            note_write(&spec, response);
             let fresh = || self.windows(response, now).is_some_and(|windows| now < windows.fresh_until);
             of_page && in_it && alike && response.variant.len() == values.len() && fresh()
         };

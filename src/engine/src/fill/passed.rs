@@ -40,6 +40,7 @@ impl Job {
             stormy: None,
             asked_again: false,
             began,
+            requested: engine.clock.now(),
         })
     }
 
@@ -48,6 +49,7 @@ impl Job {
         let length = Some(body.len() as u64);
         let nothing = Box::new(Nothing);
         let response = OriginResponse { status, fields, length, close_delimited: false, server: None, body: nothing };
+        self.requested = times.requested;
         if let Settlement::Store { nominated } = self.settle(&response, &times) {
             let placed = self.place(&nominated, &response.fields);
             if let Some(Slot::Response(stored)) = self.engine.store.peek(placed.hash, &placed.key) {

@@ -3,7 +3,7 @@
 use super::Job;
 use crate::history::Cause;
 use crate::origin::OriginResponse;
-use crate::store::{KeyHash, Slot, VarySpec};
+use crate::store::{KeyHash, Slot, VarySpec, Written};
 use http::{HeaderMap, HeaderValue};
 use semantics::freshness::Governing;
 use semantics::vary::{self, Vary};
@@ -47,7 +47,7 @@ impl Job {
         let hash = self.engine.hasher.hash(&key);
         let unchanged = known.filter(|s| s.names == names);
         let settled = unchanged.is_some() || (slot.is_none() && self.is_admitted());
-        let spec = unchanged.unwrap_or_else(|| Arc::new(VarySpec::new(self.key.clone(), names, self.began)));
+        let spec = unchanged.unwrap_or_else(|| Arc::new(self.new_spec(names)));
         if settled && self.stored.is_none() {
             // First the flight can be found at the variant, then visitors are sent there.
             self.lead.also(hash);
@@ -56,6 +56,12 @@ impl Job {
             }
         }
         Placed { key: key.into_boxed_slice(), hash, variant, spec: Some(spec), settled }
+    }
+
+    /// Of variants that may still be stored from before nobody knows what was written to their URL: they are to be validated.
+    fn new_spec(&self, names: Vec<String>) -> VarySpec {
+        let spec = VarySpec::new(self.key.clone(), names, self.began);
+        VarySpec { written: Written::since(self.requested), ..spec }
     }
 
     /// Answers that never change are keyed without the deployment: visitors who still have pages of an older one ask for its

@@ -1,0 +1,52 @@
+//! Pages that vary, in a memory that is too small for all of them.
+
+use crate::dsl::{Edge, Origin, Reply};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// What says how a URL varies may go before its variants do, and what is written to the URL meanwhile reaches none of them.
+#[tokio::test]
+async fn a_write_counts_for_variants_that_nothing_led_to_when_it_came() {
+    const PAGES: usize = 40;
+    let origin = Origin::start().await;
+    let versions: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
+    origin.everything(move |seen| {
+        let mut versions = versions.lock().unwrap();
+        let version = versions.entry(seen.path.clone()).or_insert(1);
+        if seen.method == "PUT" {
+            *version += 1;
+            return Reply::ok("written");
+        }
+        let body = format!("{version} {}", "x".repeat(3000));
+        let reply = Reply::ok(body).cache_control("max-age=600");
+        if seen.path.starts_with("/varies") { reply.header("Vary", "Accept-Language") } else { reply }
+    });
+    let yaml = "listen: {listen}\norigin: {origin}\nadmin: { listen: {admin} }\nprofile: rfc9111\n\
+                logging: { access: { output: off } }\nstore: { memory: { max_size: 1MiB, max_object: 200KiB } }\n";
+    let edge = Edge::with_config(&origin, yaml).await;
+    let varying = |n: usize, language: &str| edge.get(&format!("/varies/{n}")).header("Accept-Language", language);
+    for n in 0..PAGES {
+        for language in ["de", "fr", "de", "fr"] {
+            varying(n, language).await.status(200);
+        }
+    }
+    for n in 0..200 {
+        for _ in 0..2 {
+            edge.get(&format!("/known/{n}")).await.status(200);
+        }
+    }
+    for n in 0..2000 {
+        edge.get(&format!("/once/{n}")).await.status(200);
+    }
+    let mut stale = Vec::new();
+    for n in 0..PAGES {
+        edge.ask("PUT", &format!("/varies/{n}")).body("x").await.is("written");
+        for language in ["de", "fr"] {
+            let answer = varying(n, language).await;
+            if !answer.text().starts_with("2 ") {
+                stale.push(format!("/varies/{n} in {language}: {:?}", answer.field("cache-status")));
+            }
+        }
+    }
+    assert_eq!(stale, Vec::<String>::new());
+}
