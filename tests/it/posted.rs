@@ -94,3 +94,19 @@ async fn an_error_in_answer_to_a_post_takes_no_pages_place() {
     edge.post("/form", "a=b").await.status(500);
     edge.get("/form").await.is("good").cache_status("hit; ttl=");
 }
+
+#[tokio::test]
+async fn a_write_after_a_post_whose_answer_is_stored_is_not_put_off() {
+    let origin = Origin::start().await;
+    origin.page("/form", "one").cache_control(FRESH);
+    let edge = larder(&origin).await;
+    edge.stored("/form").await.is("one");
+    for body in ["two", "three"] {
+        origin.page("/form", body).cache_control(FRESH).header("Content-Location", "/form");
+        edge.post("/form", "a=b").await.is(body);
+        until("it is stored", async || edge.get("/form").await.text() == body).await;
+    }
+    origin.page("/form", "four").cache_control(FRESH);
+    edge.ask("PUT", "/form").body("a=c").await.status(200);
+    edge.get("/form").await.is("four");
+}

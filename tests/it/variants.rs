@@ -50,3 +50,22 @@ async fn a_write_counts_for_variants_that_nothing_led_to_when_it_came() {
     }
     assert_eq!(stale, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn who_comes_after_a_write_does_not_join_a_variants_fill_from_before() {
+    let origin = Origin::start().await;
+    let varying = |body: &str| origin.page("/p", body).cache_control("max-age=600").header("Vary", "Accept-Language");
+    drop(varying("old"));
+    let edge = Edge::start(&origin).await;
+    let asking = |language: &str| edge.get("/p").header("Accept-Language", language);
+    asking("de").await.is("old");
+    let hold = varying("old").held();
+    let early = tokio::spawn(asking("fr").send());
+    origin.asked("/p", 2).await;
+    drop(varying("new"));
+    edge.ask("PUT", "/p").body("x").await.status(200);
+    asking("fr").await.is("new");
+    hold.release();
+    early.await.unwrap().unwrap().is("old");
+    asking("fr").await.is("new");
+}

@@ -8,7 +8,7 @@ use crate::guard::next_attempt;
 use crate::history::{Cause, Past};
 use crate::invalidate::{Tags, Validity};
 use crate::origin::{Kind, OriginError, OriginRequest, OriginResponse, ServerId};
-use crate::store::{Audience, KeyHash, StoredResponse};
+use crate::store::{Audience, KeyHash, Slot, StoredResponse};
 use crate::{Engine, OriginLimits, Route, Visit, canonical};
 use http::{HeaderName, HeaderValue};
 use semantics::freshness::Times;
@@ -129,6 +129,9 @@ impl Job {
         cause: Cause,
     ) -> Job {
         let now = engine.clock.now();
+        if let Some(Slot::Varies(spec)) = engine.store.peek(visit.hash, visit.key) {
+            lead.comes_after_write(spec.written.at());
+        }
         let invalidated = stored.as_ref().is_some_and(|s| engine.validity(s, now) != Validity::Valid);
         // Whatever else renews what is stored takes the claim, if nobody has it.
         let claimed = match (&stored, request.kind) {

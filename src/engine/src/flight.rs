@@ -75,6 +75,8 @@ struct State {
     next_watcher: u64,
     /// When an unsafe method first succeeded on the URL meanwhile.
     written: Option<Timestamp>,
+    /// The last write to the URL that was known when it began.
+    written_before: Timestamp,
 }
 
 pub struct Flight {
@@ -247,6 +249,11 @@ impl Lead {
     /// Whether the URL was written to since this flight began.
     pub fn was_written(&self) -> bool {
         self.flight.state.lock().written.is_some()
+    }
+
+    /// This fill comes after a write: whoever comes after another one is not for it.
+    pub fn comes_after_write(&self, at: Timestamp) {
+        self.flight.state.lock().written_before = at;
     }
 
     /// Waits until a visitor waits for it.

@@ -171,6 +171,8 @@ pub(crate) struct Selected {
     pub(crate) stored: Option<Arc<StoredResponse>>,
     /// The fields that Vary is known to nominate.
     pub(crate) nominated: Vec<String>,
+    /// The last write to a URL that varies.
+    pub(crate) written: Timestamp,
 }
 
 impl Engine {
@@ -269,9 +271,12 @@ impl Engine {
             Some(Slot::Varies(spec)) => spec,
             Some(Slot::Response(response)) => {
                 let stored = self.unless_hard(visit.hash, response, now);
-                return Selected { hash: visit.hash, stored, nominated: Vec::new() };
+                return Selected { hash: visit.hash, stored, nominated: Vec::new(), written: Timestamp::EPOCH };
             }
-            None => return Selected { hash: visit.hash, stored: None, nominated: Vec::new() },
+            None => {
+                let written = Timestamp::EPOCH;
+                return Selected { hash: visit.hash, stored: None, nominated: Vec::new(), written };
+            }
         };
         let (hash, key) = self.variant_of(visit, &spec);
         let stored = match self.store.get(hash, &key, now) {
@@ -282,7 +287,7 @@ impl Engine {
             }
             _ => None,
         };
-        Selected { hash, stored, nominated: spec.names.clone() }
+        Selected { hash, stored, nominated: spec.names.clone(), written: spec.written.at() }
     }
 
     /// Where the variant that this visit selects is stored.

@@ -213,6 +213,11 @@ impl Engine {
             (None, false) => Forward::VaryMiss,
         };
         let collapsed = role == Role::Followed;
+        // A variant that is not stored yet is not known to who writes: its flight is told from the URL.
+        if collapsed && watcher.began_before_write(selected.written) {
+            self.flights.abandon(selected.hash, &watcher);
+            return None;
+        }
         if collapsed {
             watcher.want();
         }

@@ -4,7 +4,7 @@ use super::{Job, Storable, deployment_for};
 use crate::flight::Landing;
 use crate::history::Cause;
 use crate::origin::{BoxFuture, OriginError, OriginRequest, OriginResponse};
-use crate::store::{KeyHash, Slot};
+use crate::store::KeyHash;
 use crate::{Engine, Route};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -52,12 +52,9 @@ impl Job {
         self.requested = times.requested;
         if let Settlement::Store { nominated } = self.settle(&response, &times) {
             let placed = self.place(&nominated, &response.fields);
-            if let Some(Slot::Response(stored)) = self.engine.store.peek(placed.hash, &placed.key) {
-                (self.hash, self.stored) = (placed.hash, Some(stored));
-            }
             let tags = self.tags(&response.fields);
             let storable = Storable { response, nominated, tags, times };
-            // What may not take the place of what is stored does not.
+            // It renews nothing: whatever was stored had not been validated.
             let _ = self.commit(&storable, placed, body, None);
         }
         // Whoever has joined looks again, and finds what is stored now.

@@ -61,6 +61,7 @@ impl Job {
     /// Of variants that may still be stored from before nobody knows what was written to their URL: they are to be validated.
     fn new_spec(&self, names: Vec<String>) -> VarySpec {
         let spec = VarySpec::new(self.key.clone(), names, self.began);
+        self.lead.comes_after_write(self.requested);
         VarySpec { written: Written::since(self.requested), ..spec }
     }
 

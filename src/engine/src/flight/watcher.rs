@@ -63,6 +63,11 @@ impl Watcher {
         self.flight.state.lock().written.is_some_and(|written| written <= at)
     }
 
+    /// Whether this flight began before the last write to its URL, which was at `written`.
+    pub fn began_before_write(&self, written: Timestamp) -> bool {
+        self.flight.state.lock().written_before < written
+    }
+
     /// The next bytes of the body; `None` at its proper end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
