@@ -231,13 +231,14 @@ impl Job {
             return;
         }
         self.claimed = false;
+        // Before it can be found: whoever finds it finds it for its twins, too.
+        self.engine.learn_twins(&self.route, &self.request, stored);
         self.engine.store.put(hash, Slot::Response(stored.clone()), now);
         if self.route.policy.is_plain() {
             // A part has its deployment in its key, whatever the page has.
             let (_, key) = self.engine.rekeyed(&self.key, &self.deployment);
             self.engine.forget_part(&key);
         }
-        self.engine.learn_twins(&self.route, &self.request, stored);
         if let Some(before) = &self.stored {
             self.engine.code_again(before, stored);
         }
