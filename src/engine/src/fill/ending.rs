@@ -134,17 +134,17 @@ impl Job {
 
     pub(super) fn note_not_storable(&self, reason: NotStorable, personal_only: bool) {
         let now = self.engine.clock.now();
+        let may_change = !matches!(reason, NotStorable::TooLarge | NotStorable::CloseDelimited);
+        // In a plain cache the next answer is stored if it may be.
+        if !self.route.policy.is_plain() || !may_change {
+            let until = now.after(NOT_STORABLE_FOR);
+            self.note(&Known::NotStorable { reason, until, epoch: self.began, personal_only });
+        }
+        // Counted when it is known: whoever sees the number finds it so.
         self.engine.metrics.uncacheable(&self.route.name, reason);
         let blocked = matches!(reason, NotStorable::NoStore | NotStorable::Private);
         if blocked && self.route.policy.is_isr() && self.route.first_block() {
             tracing::warn!(route = %self.route.name, url = %self.request.url(), reason = reason.as_str(), "the origin's Cache-Control keeps pages of this route out of the cache; `override_origin: true` stores them all the same");
         }
-        let may_change = !matches!(reason, NotStorable::TooLarge | NotStorable::CloseDelimited);
-        if self.route.policy.is_plain() && may_change {
-            // The next answer is stored if it may be.
-            return;
-        }
-        let until = now.after(NOT_STORABLE_FOR);
-        self.note(&Known::NotStorable { reason, until, epoch: self.began, personal_only });
     }
 }
