@@ -267,16 +267,11 @@ impl Engine {
     /// Looks up, following Vary to the variant.
     pub(crate) fn select(&self, visit: &Visit<'_>) -> Selected {
         let now = self.clock.now();
+        let alike = |stored| Selected { hash: visit.hash, stored, nominated: Vec::new(), written: Timestamp::EPOCH };
         let spec = match self.store.get(visit.hash, visit.key, now) {
             Some(Slot::Varies(spec)) => spec,
-            Some(Slot::Response(response)) => {
-                let stored = self.unless_hard(visit.hash, response, now);
-                return Selected { hash: visit.hash, stored, nominated: Vec::new(), written: Timestamp::EPOCH };
-            }
-            None => {
-                let written = Timestamp::EPOCH;
-                return Selected { hash: visit.hash, stored: None, nominated: Vec::new(), written };
-            }
+            Some(Slot::Response(response)) => return alike(self.unless_hard(visit.hash, response, now)),
+            None => return alike(None),
         };
         let (hash, key) = self.variant_of(visit, &spec);
         let stored = match self.store.get(hash, &key, now) {

@@ -214,11 +214,11 @@ impl Engine {
         };
         let collapsed = role == Role::Followed;
         // A variant that is not stored yet is not known to who writes: its flight is told from the URL.
-        if collapsed && watcher.began_before_write(selected.written) {
-            self.flights.abandon(selected.hash, &watcher);
-            return None;
-        }
         if collapsed {
+            if watcher.began_before_write(selected.written) {
+                self.flights.abandon(selected.hash, &watcher);
+                return None;
+            }
             watcher.want();
         }
         match watcher.sight().await {

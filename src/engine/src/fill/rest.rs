@@ -61,17 +61,16 @@ impl Job {
     /// The stored beginning and the rest that was sent, or all of it anew; `None`: it is neither.
     fn joined(&self, beginning: Beginning, answer: OriginResponse) -> Option<OriginResponse> {
         let Beginning { stored, body, part, .. } = beginning;
-        if answer.status == StatusCode::OK {
-            return Some(answer);
+        match answer.status {
+            StatusCode::OK => return Some(answer),
+            StatusCode::PARTIAL_CONTENT => {}
+            _ => return None,
         }
         let rest = Part::of(&answer.fields).filter(|rest| {
             let whole = answer.length.is_none_or(|length| length == rest.length()) && !answer.close_delimited;
             let same = part::are_of_the_same(&stored.head.origin_fields(), &answer.fields);
             part.is_completed_by(rest) && whole && same && !answer.fields.contains_key(header::CONTENT_ENCODING)
         })?;
-        if answer.status != StatusCode::PARTIAL_CONTENT {
-            return None;
-        }
         let now = self.engine.clock.now();
         let times = Times { requested: now, responded: now, completed: now };
         let mut fields = merged(&stored, &answer, &times, self.route.policy.set_cookie == SetCookie::Store);
