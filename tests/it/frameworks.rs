@@ -235,6 +235,10 @@ impl Row {
         let personal = !self.isr && self.field.as_ref().is_some_and(|(name, _)| name == "Cookie");
         let first = self.ask(edge, &self.target).await;
         self.says(&first, if personal { "larder; fwd=request" } else { "larder; fwd=uri-miss; stored" });
+        if personal {
+            // Until it is stored he asks for himself, each time.
+            edge.stored(&self.target).await;
+        }
         let hit = self.seek(edge, &self.target, "it is a hit", Response::is_hit).await;
         let (left, all) = (ttl(&hit), i64::try_from(seconds).unwrap());
         assert!(left <= all && left > all - 30, "{}: {hit:?}", self.id);
@@ -262,14 +266,16 @@ impl Row {
     async fn while_the_app_is_down(&self, origin: &Origin, edge: &Edge, target: &str) {
         let Some(Past { app_down, .. }) = &self.past else { return };
         origin.page(target, "down").status(500);
+        // The fill before may not have ended yet.
+        let alone = |answer: &Response| !cache_status(answer).contains("collapsed");
+        let answer = async || self.seek(edge, target, "it has a fill of its own", alone).await;
         match app_down {
             AppDown::NotSaid => {}
             AppDown::ThePage => {
-                let answer = self.ask(edge, target).await;
-                answer.status(self.status).is(&self.id).cache_status("fwd=stale; fwd-status=500");
+                answer().await.status(self.status).is(&self.id).cache_status("fwd=stale; fwd-status=500");
             }
             AppDown::TheFailure => {
-                self.ask(edge, target).await.status(500).cache_status("fwd-status=500");
+                answer().await.status(500).cache_status("fwd-status=500");
             }
         }
     }

@@ -128,9 +128,10 @@ async fn a_path_selects_its_queries_hosts_variants_and_data_urls_and_nothing_els
     for target in all.iter().chain(&others) {
         edge.stored(target).await;
     }
-    edge.get("/p").host("other.test").await.is("old");
+    until("it is stored for the other host", async || edge.get("/p").host("other.test").await.is_hit()).await;
     for language in ["de", "en"] {
-        edge.get("/lang").header("Accept-Language", language).await;
+        let get = || edge.get("/lang").header("Accept-Language", language);
+        until("its variant is stored", async || get().await.is_hit()).await;
     }
     let count = edge.order("/v1/revalidate", &json!({"paths": ["/p", "/lang"], "hard": true, "count": true})).await;
     assert_eq!(count["matched"], json!(all.len() + 1 + 2), "{count}");

@@ -36,7 +36,7 @@ pub(super) async fn prerendered(edge: &Edge, pages: f64) {
 async fn pages_on_the_list_are_hits_for_their_first_visitors() {
     let origin = blog().await;
     let edge = Edge::with_config(&origin, &posts(HEAD, "paths: [/blog/a, /blog/b]")).await;
-    prerendered(&edge, 2.0).await;
+    ended(&edge).await;
     edge.get("/blog/a").await.is("post a").cache_status("hit");
     edge.get("/blog/b").host("www.site.test").await.is("post b").cache_status("hit");
     edge.get("/blog/c").await.is("post c").cache_status("fwd=uri-miss");
@@ -122,7 +122,7 @@ async fn without_hosts_what_was_generated_answers_every_host() {
     let origin = blog().await;
     let head = HEAD.replace("hosts: [[site.test, www.site.test]]\n", "");
     let edge = Edge::with_config(&origin, &posts(&head, "paths: [/blog/a]")).await;
-    prerendered(&edge, 1.0).await;
+    ended(&edge).await;
     for host in ["one.test", "two.test"] {
         edge.get("/blog/a").host(host).await.is("post a").cache_status("hit");
         edge.get("/blog/b").host(host).await.is("post b").cache_status("fwd=uri-miss");
@@ -136,7 +136,7 @@ async fn without_hosts_a_stale_page_for_all_is_renewed_for_all() {
     origin.each("/blog/a", |n| Reply::ok(format!("render {}", n)));
     let head = HEAD.replace("hosts: [[site.test, www.site.test]]\n", "");
     let edge = Edge::with_config(&origin, &posts(&head, "paths: [/blog/a]").replace("60s", "1s")).await;
-    prerendered(&edge, 1.0).await;
+    ended(&edge).await;
     edge.first("/blog/a", "a renewed page", |answer| answer.text() == "render 2" && answer.is_hit()).await;
     edge.get("/blog/a").host("other.test").await.cache_status("hit");
     assert_eq!(edge.metric("larder_store_entries").await, 1.0);
@@ -151,7 +151,7 @@ async fn without_hosts_a_redirect_to_the_public_name_is_not_for_who_came_by_it()
     });
     let head = HEAD.replace("hosts: [[site.test, www.site.test]]\n", "");
     let edge = Edge::with_config(&origin, &posts(&head, "paths: [/blog/a]")).await;
-    prerendered(&edge, 1.0).await;
+    ended(&edge).await;
     edge.get("/blog/a").host("www.site.test").await.status(200).is("the page");
 }
 
@@ -161,7 +161,7 @@ async fn without_hosts_what_is_invalidated_for_one_host_is_invalidated_for_all()
     origin.each("/blog/a", |n| Reply::ok(format!("render {n}")));
     let head = HEAD.replace("hosts: [[site.test, www.site.test]]\n", "");
     let edge = Edge::with_config(&origin, &posts(&head, "paths: [/blog/a]")).await;
-    prerendered(&edge, 1.0).await;
+    ended(&edge).await;
     edge.get("/blog/a").host("www.site.test").await.is("render 1");
     let body = r#"{"paths": ["/blog/a"], "host": "www.site.test", "hard": true}"#;
     let call = crate::dsl::Request::new(edge.admin, "POST", "/v1/revalidate").host(&edge.admin.to_string());
@@ -185,12 +185,13 @@ async fn a_reload_generates_what_is_new_and_leaves_what_stays() {
 async fn a_deployment_that_is_activated_has_its_pages_generated_and_one_that_comes_back_has_them_still() {
     let origin = blog().await;
     let edge = Edge::with_config(&origin, &posts(HEAD, "paths: [/blog/a]\non: [activate]")).await;
-    edge.get("/blog/b").await.is("post b");
+    edge.stored("/blog/b").await.is("post b");
     assert_eq!(origin.count("/blog/a"), 0, "not at the start");
     activate(&edge, "v2").await.status(200).is(r#"{"active":"v2"}"#);
     origin.asked("/blog/a", 1).await;
     edge.first("/blog/a", "the new deployment's page", |answer| answer.is_hit()).await;
     edge.get("/blog/b").await.cache_status("fwd=uri-miss");
+    edge.stored("/blog/b").await;
     activate(&edge, "default").await.status(200);
     edge.get("/blog/b").await.is("post b").cache_status("hit");
     let listed = edge.admin_get("/v1/deployments").header("Authorization", TOKEN).await;

@@ -65,8 +65,9 @@ impl Job {
 
     /// A first version that too few have asked for: whoever waited for it shares it, and the next one asks anew.
     pub(super) fn not_admitted(mut self, response: Arc<StoredResponse>) {
-        self.engine.metrics.uncacheable(&self.route.name, NotStorable::NotAdmitted);
         self.lead.land(Landing::Unstored(response));
+        // Counted when it is over: whoever sees the number asks anew.
+        self.engine.metrics.uncacheable(&self.route.name, NotStorable::NotAdmitted);
     }
 
     /// Takes one of the route's renders, where they are counted: pages that are stored go before others. What operators
