@@ -1,6 +1,8 @@
 //! `profile: rfc9111`: a plain HTTP cache on routes without a `revalidate` (docs/conformance.md has the public suite's word).
 
 use crate::dsl::{Crowd, Edge, Origin, Reply, until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const CONFIG: &str = "listen: {listen}\norigin: {origin}\nadmin: { listen: {admin} }\nprofile: rfc9111\n\
@@ -220,4 +222,25 @@ async fn a_visitor_with_a_favourite_language_gets_what_is_stored_in_it() {
     }
     let another = edge.get("/p").header("Accept-Language", "de").header("X-Shape", "square").await;
     another.is("de").cache_status("fwd=vary-miss");
+}
+
+#[tokio::test]
+async fn every_write_to_a_page_shows_at_once() {
+    let origin = Origin::start().await;
+    let writes = Arc::new(AtomicUsize::new(0));
+    let (counted, shown) = (writes.clone(), writes.clone());
+    origin.everything(move |seen| match seen.method.as_str() {
+        "GET" => Reply::ok(format!("after {} writes", shown.load(Ordering::SeqCst))).cache_control(FRESH),
+        _ => {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Reply::ok("written")
+        }
+    });
+    let edge = larder(&origin).await;
+    edge.stored("/p").await.is("after 0 writes");
+    for n in 1..=5 {
+        edge.post("/p", "a=b").await.is("written");
+        edge.get("/p").await.is(&format!("after {n} writes"));
+        edge.stored("/p").await.is(&format!("after {n} writes"));
+    }
 }

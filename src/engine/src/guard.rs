@@ -5,7 +5,7 @@ use crate::store::KeyHash;
 use lru::LruCache;
 use parking_lot::Mutex;
 use semantics::storability::NotStorable;
-use semantics::{Timestamp, Windows};
+use semantics::{Policy, Timestamp, Windows};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +98,12 @@ const RETRY_AFTER_MOST: Duration = Duration::from_secs(600);
 /// When a failed regeneration may be tried again: clamp(R, 3 s, 30 s), or Retry-After if longer (semantics 31).
 pub fn next_attempt(windows: &Windows, retry_after: Option<Duration>, now: Timestamp) -> Timestamp {
     now.after(back_off(windows).max(retry_after.unwrap_or_default().min(RETRY_AFTER_MOST)))
+}
+
+/// How long after a write to a URL the next one counts: a visitor who writes does not decide how often the origin renders
+/// (semantics 42). A plain cache has no such opinion (RFC 9111, 4.4).
+pub fn write_pause(policy: &Policy, windows: &Windows) -> Duration {
+    if policy.is_plain() { Duration::ZERO } else { back_off(windows) }
 }
 
 /// clamp(R, 3 s, 30 s).

@@ -325,7 +325,7 @@ impl Engine {
         let (hash, key) = self.variant_of(visit, &spec);
         let (stored, tier) = match at(hash, &key, &below.variant) {
             Some((Slot::Response(response), tier)) => {
-                note_write(&spec, &response);
+                note_write(&spec, &response, &visit.route.policy);
                 (Some(response), tier)
             }
             _ => (None, Tier::Memory),

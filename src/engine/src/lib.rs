@@ -277,7 +277,7 @@ impl Engine {
         let stored = match self.store.get(hash, &key, now) {
             Some(Slot::Response(response)) => {
                 self.store.known(visit.hash, &spec);
-                recall::note_write(&spec, &response);
+                recall::note_write(&spec, &response, &visit.route.policy);
                 self.unless_hard(hash, response, now)
             }
             _ => None,

@@ -3,7 +3,7 @@
 use crate::failed::Failed;
 use crate::flight::Landing;
 use crate::gather::Writer;
-use crate::guard::{BACK_OFF_LEAST, back_off};
+use crate::guard::{BACK_OFF_LEAST, write_pause};
 use crate::history::Cause;
 use crate::invalidate::{EventNumber, Invalidation, Mode, NotKept, TagsRefused, Target, Validity};
 use crate::origin::Kind;
@@ -157,7 +157,7 @@ impl Engine {
     }
 
     /// An unsafe method succeeded on a visit's URL: what is stored there is to be validated (RFC 9111, 4.4), and so are
-    /// the groups that its answer names in `Cache-Group-Invalidation` (RFC 9875), each at most once per back-off. Of what is
+    /// the groups that its answer names in `Cache-Group-Invalidation` (RFC 9875), each group at most once per back-off. Of what is
     /// stored: what was recalled, and its variants, wherever they are. `by`: whose own answer may be stored all the same.
     pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, groups: &[String], by: Writer) {
         self.note_written_to_parts(visit, by);
@@ -175,7 +175,7 @@ impl Engine {
     fn note_written(&self, visit: &Visit<'_>) {
         let now = self.clock.now();
         let note = |hash, response: &Arc<StoredResponse>| {
-            if response.written.note(response.fetched_at, now, back_off(&response.windows)) {
+            if response.written.note(response.fetched_at, now, write_pause(&visit.route.policy, &response.windows)) {
                 self.store.keep(hash, &Slot::Response(response.clone()));
             }
         };

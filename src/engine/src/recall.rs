@@ -1,8 +1,9 @@
 //! What is on the disk alone comes back into memory when somebody asks for it.
 
-use crate::guard::{Known, back_off};
+use crate::guard::{Known, write_pause};
 use crate::store::{BodyReader, Slot, StoredResponse, VarySpec};
 use crate::{Engine, Visit};
+use semantics::Policy;
 use std::sync::Arc;
 
 impl Engine {
@@ -32,7 +33,7 @@ impl Engine {
         }
         let variant = self.store.recall(hash, &key, true, now).await;
         if let Some(Slot::Response(response)) = &variant {
-            note_write(&spec, response);
+            note_write(&spec, response, &visit.route.policy);
         }
         variant.is_some() || recalled
     }
@@ -64,8 +65,8 @@ impl Engine {
 }
 
 /// The URL may have been written to while a variant was on the disk alone.
-pub(crate) fn note_write(spec: &VarySpec, variant: &StoredResponse) {
+pub(crate) fn note_write(spec: &VarySpec, variant: &StoredResponse, policy: &Policy) {
     if spec.written.is_after(variant.fetched_at) {
-        variant.written.note(variant.fetched_at, spec.written.at(), back_off(&variant.windows));
+        variant.written.note(variant.fetched_at, spec.written.at(), write_pause(policy, &variant.windows));
     }
 }

@@ -48,7 +48,7 @@ impl Engine {
             // What else was written into that field may be in the answer.
             let list = response.variant.get(at).and_then(|(_, value)| value.as_deref());
             let alike = alike && list.is_none_or(is_list_of_languages);
-            note_write(&spec, response);
+            note_write(&spec, response, &visit.route.policy);
             let fresh = || self.windows(response, now).is_some_and(|windows| now < windows.fresh_until);
             of_page && in_it && alike && response.variant.len() == values.len() && fresh()
         };

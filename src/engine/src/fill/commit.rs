@@ -4,7 +4,7 @@ use super::place::Placed;
 use super::{Ending, Job, Storable};
 use crate::failed::Failed;
 use crate::flight::Landing;
-use crate::guard::{back_off, next_attempt};
+use crate::guard::{next_attempt, write_pause};
 use crate::invalidate::{Checked, Tags, Validity};
 use crate::origin::{Kind, OriginResponse};
 use crate::store::{Audience, Body, Coded, KeyHash, Regeneration, Slot, StoredResponse, VarySpec, Written};
@@ -119,7 +119,7 @@ impl Job {
         let inherited = self.stored.as_ref().map(|stored| stored.written.inherited()).unwrap_or_default();
         let of_url = spec.as_ref().is_some_and(|spec| spec.written.is_after(fetched));
         if of_url || self.lead.was_written() {
-            inherited.note(fetched, self.engine.clock.now(), back_off(windows));
+            inherited.note(fetched, self.engine.clock.now(), write_pause(&self.route.policy, windows));
         }
         inherited
     }
@@ -244,7 +244,7 @@ impl Job {
         }
         if self.lead.was_written() {
             // Also what was written to between that look and this one.
-            stored.written.note(stored.fetched_at, now, back_off(&stored.windows));
+            stored.written.note(stored.fetched_at, now, write_pause(&self.route.policy, &stored.windows));
         }
         if let Some(old) = self.stored.as_ref().filter(|_| hash != self.hash) {
             // What it replaces stands elsewhere, and nobody would regenerate it any more.

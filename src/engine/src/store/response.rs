@@ -118,7 +118,7 @@ impl StoredResponse {
 const INDEX_COST: usize = 176;
 
 /// When an unsafe method last succeeded on this URL: from then on what was fetched before is to be validated
-/// (RFC 9111, 4.4), at most once per back-off (semantics 42: a visitor who writes may not make the origin render at will).
+/// (RFC 9111, 4.4), as often as [`crate::guard::write_pause`] allows.
 #[derive(Debug, Default)]
 pub struct Written(AtomicU64);
 

@@ -2,7 +2,7 @@
 //! RFC 9875).
 
 use crate::support::{Reply, World, answer, page, secs};
-use semantics::Outcome;
+use semantics::{Outcome, Policy};
 use std::time::Duration;
 
 /// Fresh for long, so that nothing but a write makes it otherwise; the pause between two validations is then 30 s.
@@ -160,6 +160,43 @@ async fn a_write_within_the_back_off_is_put_off_and_not_lost() {
     world.advance(secs(100)).await;
     world.visit("/p", &[]).await.is("v3").was(Outcome::Hit);
     assert_eq!(world.origin.asked("/p"), 3);
+}
+
+/// RFC 9111, 4.4: every success invalidates, and `profile: rfc9111` has no opinion on that.
+#[tokio::test(start_paused = true)]
+async fn in_a_plain_cache_every_write_counts_at_once() {
+    let world = World::routing("/p", Policy::plain());
+    for vary in [None, Some("Accept-Language")] {
+        let varying = |body: &str| vary.map_or_else(|| validated(body), |name| validated(body).field("vary", name));
+        world.origin.on("/p", varying("v0"));
+        world.visit("/p?x", &[]).await;
+        for n in 1..=5 {
+            world.advance(Duration::from_millis(1)).await;
+            world.wrote("/p?x", &[]);
+            world.origin.on("/p", varying(&format!("v{n}")));
+            world.visit("/p?x", &[]).await.is(&format!("v{n}")).was(Outcome::Miss);
+            world.visit("/p?x", &[]).await.is(&format!("v{n}")).was(Outcome::Hit);
+        }
+    }
+}
+
+/// Also while the page that the last write outdated is on its way.
+#[tokio::test(start_paused = true)]
+async fn in_a_plain_cache_a_write_during_the_validation_after_another_write_counts_at_once() {
+    let world = World::routing("/p", Policy::plain());
+    world.origin.on("/p", validated("v1"));
+    world.visit("/p", &[]).await.is("v1");
+    world.advance(secs(1)).await;
+    world.wrote("/p", &[]);
+    let held = world.origin.held("/p");
+    let visit = world.start("/p", &[]);
+    world.advance(secs(1)).await;
+    world.wrote("/p", &[]);
+    world.origin.on("/p", validated("v3"));
+    held.answer(validated("v2"));
+    visit.await.unwrap().is("v2").was(Outcome::Miss);
+    world.visit("/p", &[]).await.is("v3").was(Outcome::Miss);
+    world.visit("/p", &[]).await.is("v3").was(Outcome::Hit);
 }
 
 /// The pause counts from the write that the validation was for, and is three seconds at least.
