@@ -180,29 +180,8 @@ async fn in_a_plain_cache_every_write_counts_at_once() {
     }
 }
 
-/// Also while the page that the last write outdated is on its way.
-#[tokio::test(start_paused = true)]
-async fn in_a_plain_cache_a_write_during_the_validation_after_another_write_counts_at_once() {
-    let world = World::routing("/p", Policy::plain());
-    world.origin.on("/p", validated("v1"));
-    world.visit("/p", &[]).await.is("v1");
-    world.advance(secs(1)).await;
-    world.wrote("/p", &[]);
-    let held = world.origin.held("/p");
-    let visit = world.start("/p", &[]);
-    world.advance(secs(1)).await;
-    world.wrote("/p", &[]);
-    world.origin.on("/p", validated("v3"));
-    held.answer(validated("v2"));
-    visit.await.unwrap().is("v2").was(Outcome::Miss);
-    world.visit("/p", &[]).await.is("v3").was(Outcome::Miss);
-    world.visit("/p", &[]).await.is("v3").was(Outcome::Hit);
-}
-
-/// The pause counts from the write that the validation was for, and is three seconds at least.
-#[tokio::test(start_paused = true)]
-async fn a_write_during_the_validation_after_another_write_is_put_off_and_not_lost() {
-    let world = World::new();
+/// `v1` is written to, and once more while its validation is on its way, which brings `v2`. Then the origin has `v3`.
+async fn written_to_while_validated(world: &World) {
     let brief = |body: &str| validated(body).cache_control("s-maxage=3, stale-while-revalidate=60");
     world.origin.on("/p", brief("v1"));
     world.visit("/p", &[]).await.is("v1");
@@ -215,6 +194,21 @@ async fn a_write_during_the_validation_after_another_write_is_put_off_and_not_lo
     world.origin.on("/p", brief("v3"));
     held.answer(brief("v2"));
     visit.await.unwrap().is("v2").was(Outcome::Miss);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_plain_cache_a_write_during_the_validation_after_another_write_counts_at_once() {
+    let world = World::routing("/p", Policy::plain());
+    written_to_while_validated(&world).await;
+    world.visit("/p", &[]).await.is("v3").was(Outcome::Miss);
+    world.visit("/p", &[]).await.is("v3").was(Outcome::Hit);
+}
+
+/// The pause counts from the write that the validation was for, and is three seconds at least.
+#[tokio::test(start_paused = true)]
+async fn a_write_during_the_validation_after_another_write_is_put_off_and_not_lost() {
+    let world = World::new();
+    written_to_while_validated(&world).await;
     world.visit("/p", &[]).await.is("v2").was(Outcome::Hit);
     world.advance(secs(2) - Duration::from_millis(1)).await;
     world.visit("/p", &[]).await.is("v2").was(Outcome::Hit);
