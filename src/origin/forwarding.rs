@@ -77,11 +77,12 @@ fn nominated(fields: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-const HOP_BY_HOP: [&str; 8] = [
+const HOP_BY_HOP: [&str; 9] = [
     "connection",
     "keep-alive",
     "proxy-connection",
     "proxy-authenticate",
+    "proxy-authentication-info",
     "te",
     "trailer",
     "transfer-encoding",

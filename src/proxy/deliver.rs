@@ -5,10 +5,13 @@ use super::pace::Pace;
 use super::synthetic::{Own, wants_json};
 use bytes::Bytes;
 use engine::Failed;
+use engine::coding::Stream;
 use engine::flight::{Opened, Watcher};
 use engine::origin::Interim;
 use engine::store::{HIDDEN, Head};
 use http::StatusCode;
+use relayed::Relayed;
+use semantics::coding::Coding;
 use semantics::settlement::Failure;
 use semantics::{CacheStatus, Method, Request, Scheme};
 use std::future::poll_fn;
@@ -17,6 +20,7 @@ use std::pin::Pin;
 use tokio::io::AsyncWrite;
 
 mod outlet;
+mod relayed;
 mod stored;
 
 pub(super) use outlet::{CONNECTION_ALONE, Outlet};
@@ -109,17 +113,24 @@ impl<'c> Client<'c> {
         }
     }
 
-    /// A body on its way, as it comes. A fill that breaks off breaks this answer off too: never a clean short one.
+    /// A body on its way, as it comes. A fill that breaks off breaks this answer off too: never a clean short one. `codings`:
+    /// those that its route makes, the best first.
     pub(super) async fn streamed(
         &mut self,
         request: &Request<'_>,
         opened: &Opened,
         mut watcher: Watcher,
         status: &CacheStatus,
+        codings: &[Coding],
     ) -> io::Result<Sent> {
+        let (wire, coder) = match Relayed::of(request, opened, status, codings) {
+            Some(Relayed { wire, coder }) => (wire, Some(coder)),
+            None => (opened.head.wire().clone(), None),
+        };
+        let length = opened.length.filter(|_| coder.is_none());
         let code = opened.head.status();
         let bodiless = request.method == Method::Head || code == StatusCode::NO_CONTENT;
-        let unframed = opened.length.is_none() && !bodiless && matches!(self.to, To::Connection(_));
+        let unframed = length.is_none() && !bodiless && matches!(self.to, To::Connection(_));
         let chunked = unframed && self.http11;
         if unframed && !self.http11 {
             self.keep_alive = false;
@@ -129,15 +140,21 @@ impl<'c> Client<'c> {
             tail.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
         self.end_head(status, &mut tail);
-        self.answer(opened.head.wire(), &tail, &Bytes::new(), !bodiless).await?;
+        self.answer(&wire, &tail, &Bytes::new(), !bodiless).await?;
         if !bodiless {
-            self.copy(&mut watcher, opened.length, chunked).await?;
+            self.copy(&mut watcher, opened.length, chunked, coder).await?;
         }
         Ok(Sent { status: code.as_u16() })
     }
 
     /// With a known length the last byte is the end: the client has everything, whatever the fill still does.
-    async fn copy(&mut self, watcher: &mut Watcher, length: Option<u64>, chunked: bool) -> io::Result<()> {
+    async fn copy(
+        &mut self,
+        watcher: &mut Watcher,
+        length: Option<u64>,
+        chunked: bool,
+        mut coder: Option<Stream>,
+    ) -> io::Result<()> {
         let mut left = length.unwrap_or(u64::MAX);
         while left > 0 {
             let next = tokio::select! {
@@ -145,17 +162,31 @@ impl<'c> Client<'c> {
                 () = gone(&mut self.to) => return Err(io::ErrorKind::ConnectionAborted.into()),
             };
             match next {
-                Ok(Some(chunk)) if chunk.is_empty() => {}
-                Ok(Some(chunk)) if chunked => self.chunk(&chunk).await?,
                 Ok(Some(chunk)) => {
-                    self.piece(&chunk).await?;
                     left = left.saturating_sub(chunk.len() as u64);
+                    let piece = match &mut coder {
+                        Some(coder) => coder.piece(&chunk)?.into(),
+                        None => chunk,
+                    };
+                    self.go_on(&piece, chunked).await?;
                 }
                 Ok(None) => break,
                 Err(failure) => return Err(io::Error::other(failure.as_str())),
             }
         }
+        if let Some(coder) = coder {
+            self.go_on(&coder.end()?.into(), chunked).await?;
+        }
         self.end(chunked).await
+    }
+
+    /// A piece of a body, in the way that its head told of.
+    async fn go_on(&mut self, piece: &Bytes, chunked: bool) -> io::Result<()> {
+        match piece.is_empty() {
+            true => Ok(()),
+            false if chunked => self.chunk(piece).await,
+            false => self.piece(piece).await,
+        }
     }
 
     /// A failed first generation: the origin's own words where it sent some, else ours.

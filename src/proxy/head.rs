@@ -3,7 +3,7 @@
 //! pingora's parser accepts bare LF, several lengths that agree, lists of transfer codings and illegal targets. What
 //! gets past this module means the same to every parser behind it.
 
-use super::Limits;
+use super::{Limits, nominated};
 use http::{StatusCode, Version};
 use pingora::http::RequestHeader;
 use semantics::{Field, Method};
@@ -233,6 +233,7 @@ impl<'b> Head<'b> {
     /// Reads the fields that say how this message is to be taken.
     fn read_fields(&mut self, limits: &Limits) -> Result<(), Refusal> {
         let (mut host, mut length, mut coding) = (None, None, None);
+        let mut for_us_alone = false;
         for field in &self.fields {
             match field.name.len() {
                 4 if field.is("host") => once(&mut host, field.value, "there is more than one Host field")?,
@@ -246,18 +247,26 @@ impl<'b> Head<'b> {
                     for option in field.value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
                         if option.eq_ignore_ascii_case(b"close") {
                             self.keep_alive = false;
-                        } else if option.eq_ignore_ascii_case(b"keep-alive") && self.version == Version::HTTP_10 {
-                            self.keep_alive = true;
+                        } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                            self.keep_alive |= self.version == Version::HTTP_10;
+                        } else {
+                            for_us_alone = true;
                         }
                     }
                 }
-                6 if field.is("expect") && !field.value.eq_ignore_ascii_case(b"100-continue") => {
-                    return Err(refuse(StatusCode::EXPECTATION_FAILED, "only `Expect: 100-continue` can be met"));
+                6 if field.is("expect") => {
+                    if !field.value.eq_ignore_ascii_case(b"100-continue") {
+                        return Err(refuse(StatusCode::EXPECTATION_FAILED, "only `Expect: 100-continue` can be met"));
+                    }
+                    for_us_alone |= self.version == Version::HTTP_10;
                 }
                 _ => {}
             }
         }
         self.framing = framing(length, coding, self.version, limits)?;
+        if for_us_alone {
+            nominated::strip(&mut self.fields, self.version);
+        }
         self.settle_host(host)
     }
 

@@ -16,6 +16,7 @@ mod lists;
 mod loan;
 mod lookup;
 mod net;
+mod nominated;
 mod pace;
 mod passed;
 mod pattern;

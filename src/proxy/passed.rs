@@ -131,6 +131,9 @@ impl ProxyHttp for Passed {
         let Handover { keep_alive, .. } = *handed(ctx)?;
         let limits = &handed(ctx)?.site.limits;
         session.set_read_timeout(Some(limits.header_timeout));
+        // HTTP/1.0 knows no interim answers (RFC 9110, 15.2).
+        let http10 = session.req_header().version == http::Version::HTTP_10;
+        session.set_ignore_info_resp(http10);
         session.set_total_drain_timeout(Some(limits.header_timeout));
         // An upload that was answered before its end is not read for ever.
         session.set_keepalive(keep_alive.then(|| limits.idle_timeout.as_secs().max(1)));
@@ -312,9 +315,15 @@ impl ProxyHttp for Passed {
     ) -> pingora::Result<()> {
         fields::strip(response);
         if response.status.is_informational() {
+            fields::unframe(response);
             return Ok(());
         }
         let handover = handed(ctx)?;
+        // Ours, whatever the origin speaks (RFC 9110, 6.2).
+        response.set_version(http::Version::HTTP_11);
+        if response.status == StatusCode::NO_CONTENT {
+            fields::unframe(response);
+        }
         // HTTP/1.0 knows no chunks: the end of the connection is the end of the body (RFC 9112, 6.1).
         if session.req_header().version == http::Version::HTTP_10 {
             response.remove_header(&header::TRANSFER_ENCODING);

@@ -189,7 +189,7 @@ async fn wait(
             (served.status.outcome(), deliver_stored(site, visit, client, &served, file, tail).await)
         }
         Answer::Stream { opened, watcher, status } => {
-            (status.outcome(), client.streamed(request, &opened, watcher, &status).await)
+            (status.outcome(), client.streamed(request, &opened, watcher, &status, &visit.route.policy.compress).await)
         }
         Answer::Failed { failed, status } => (Outcome::Error, client.failed(request, &failed, &status).await),
         Answer::Unsatisfiable => (Outcome::Error, client.own(request, &unsatisfiable()).await),

@@ -122,10 +122,21 @@ impl Trust {
             return listener;
         }
         let told = fields.iter().find(|f| f.is("x-forwarded-proto")).map(|f| f.value);
+        let told = told.or_else(|| fields.iter().rfind(|f| f.is("forwarded")).and_then(|f| forwarded_proto(f.value)));
         match told {
             Some(told) if told.eq_ignore_ascii_case(b"https") => Scheme::Https,
             Some(_) => Scheme::Http,
             None => listener,
         }
     }
+}
+
+/// What the nearest proxy says in Forwarded of the scheme by which it was asked (RFC 7239, 5.4).
+fn forwarded_proto(value: &[u8]) -> Option<&[u8]> {
+    let nearest = value.rsplit(|b| *b == b',').next()?;
+    let proto = nearest.split(|b| *b == b';').map(<[u8]>::trim_ascii).find_map(|pair| {
+        let (name, value) = pair.split_at_checked("proto=".len())?;
+        name.eq_ignore_ascii_case(b"proto=").then_some(value)
+    })?;
+    Some(proto.strip_prefix(b"\"").and_then(|proto| proto.strip_suffix(b"\"")).unwrap_or(proto))
 }

@@ -118,6 +118,9 @@ async fn ask(
 ) -> Result<HttpSession, Fell> {
     let conversation = async {
         passed::address(head, handover, upstream, Some(server))?;
+        for name in forwarding::of_the_connection(&head.headers) {
+            head.remove_header(&name);
+        }
         // This protocol and no other: what else the client would switch to (h2c, say) is spoken past every check of ours.
         head.remove_header("http2-settings");
         head.insert_header(header::CONNECTION, "upgrade")?;

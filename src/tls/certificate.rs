@@ -32,6 +32,12 @@ pub(super) enum Validity {
 impl Certificate {
     pub(super) fn read(files: &Files) -> Result<Certificate, Unusable> {
         let cert = files.cert.display();
+        for path in [&files.cert, &files.key] {
+            // Of a pipe nobody knows when it ends, and whoever opens it may wait for ever.
+            if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+                return Err(Unusable(format!("`{}` is not a file", path.display())));
+            }
+        }
         let chain = chain(&files.cert)?;
         let first = chain.first().ok_or_else(|| Unusable(format!("`{cert}` holds no certificate (PEM)")))?;
         let (names, valid) = facts(first).map_err(|what| Unusable(format!("`{cert}` {what}")))?;

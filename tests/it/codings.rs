@@ -319,3 +319,40 @@ fn so_far(coding: &str, body: &[u8]) -> String {
     }
     String::from_utf8(text).unwrap()
 }
+
+/// A fill asks the origin for the bytes as they are: nobody else would code what is validated on every visit.
+#[tokio::test]
+async fn a_page_that_is_validated_on_every_visit_is_coded_too() {
+    let origin = Origin::start().await;
+    let says = "public, max-age=0, must-revalidate";
+    origin.page("/p", &page()).header("Content-Type", "text/html").cache_control(says).etag("\"v1\"");
+    for edge in [Edge::start(&origin).await, Edge::with_config(&origin, &[PLAIN, "profile: rfc9111\n"].concat()).await]
+    {
+        let coded = in_coding(&edge, "/p", BROWSER, "zstd").await;
+        coded.cache_status("fwd=stale; fwd-status=304").header("ETag", "\"v1~zstd\"");
+        assert_eq!(decoded("zstd", &coded.body), page());
+    }
+}
+
+/// Also under the profile that remembers of no page that it may not be stored.
+#[tokio::test]
+async fn what_a_fill_brings_for_its_visitor_alone_is_coded_on_its_way() {
+    let origin = Origin::start().await;
+    for (path, length) in [("/length", true), ("/chunked", false)] {
+        let reply = Reply::ok(page()).header("Content-Type", "text/html").cache_control("private").etag("\"mine\"");
+        origin.answers(path, if length { reply } else { reply.chunked() });
+    }
+    let edge = Edge::with_config(&origin, &[PLAIN, "profile: rfc9111\n"].concat()).await;
+    for (accepted, coding) in [(BROWSER, "zstd"), ("identity;q=0, br", "br"), ("gzip", "gzip")] {
+        for path in ["/length", "/chunked"] {
+            let mine = asking(&edge, path, accepted).await;
+            mine.cache_status("fwd=uri-miss").header("Content-Encoding", coding).no_header("Content-Length");
+            mine.header("ETag", &format!("W/\"mine~{coding}\"")).header("Vary", "accept-encoding");
+            assert_eq!(decoded(coding, &mine.body), page());
+        }
+    }
+    edge.get("/length").await.is(&page()).no_header("Content-Encoding").header("ETag", "\"mine\"");
+    let mut old = edge.raw().await;
+    old.send(format!("GET /length HTTP/1.0\r\nHost: {HOST}\r\nAccept-Encoding: gzip\r\n\r\n")).await;
+    assert_eq!(decoded("gzip", &old.response().await.header("Content-Encoding", "gzip").body), page());
+}

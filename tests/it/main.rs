@@ -30,6 +30,7 @@ mod http2_origins;
 mod http2_patience;
 mod init;
 mod interim;
+mod letter;
 mod limits;
 mod metrics;
 mod metrics_each;

@@ -169,6 +169,12 @@ async fn what_cannot_be_used_leaves_the_old_certificate_in_its_place() {
         .await;
         assert_eq!(secure.shown_to("site.test").await, good, "{what}");
     }
+    // Whoever opened it would wait for ever.
+    let path = secure.files[0][0].path();
+    std::fs::remove_file(path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    until("a pipe is told of", async || secure.edge.larder.stderr().contains("is not a file")).await;
+    std::fs::remove_file(path).unwrap();
     replace(&secure.files[0], &other);
     let wanted = certificate(&secure.files[0]);
     until("the good one is shown", async || secure.shown_to("site.test").await == wanted).await;
@@ -241,6 +247,12 @@ async fn who_came_by_https_to_the_proxy_in_front_is_not_sent_away() {
                 origin: {origin}\nadmin:\n  listen: {admin}\n";
     let edge = Edge::with_config(&origin, yaml).await;
     edge.get("/p").header("X-Forwarded-Proto", "https").await.status(200).is("x");
+    edge.get("/p")
+        .header("Forwarded", "for=10.0.0.1;proto=http, for=10.0.0.2;Proto=\"https\"")
+        .await
+        .status(200)
+        .is("x");
+    edge.get("/p").header("Forwarded", "for=10.0.0.1;proto=http").await.status(308);
     let away = edge.get("/p").header("X-Forwarded-Proto", "http").await;
     away.status(308).header("Location", &format!("https://{HOST}/p"));
 }

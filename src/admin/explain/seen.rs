@@ -188,6 +188,7 @@ impl Seen<'_> {
         let names: Vec<String> = self.dropped.iter().map(|name| format!("`{name}`")).collect();
         let names = (!names.is_empty()).then(|| names.join(", "))?;
         Some(match &self.visit.route.policy.query {
+            QueryRule::All => return None,
             QueryRule::AllButTracking => {
                 format!("Of the query, {names} is left out: that says where visitors come from, and changes no page.")
             }

@@ -35,10 +35,11 @@ pub(crate) fn request(visit: &Visit<'_>, nominated: &[String], carry: Carry, kin
     if let Some(cookies) = keyed_cookies(visit).filter(|_| !policy.is_plain()) {
         fields.add("cookie", &cookies);
     }
-    fields.add_if_absent(header::USER_AGENT, USER_AGENT);
-    // Where Accept selects among variants, its absence is a value too.
-    if !nominated.iter().any(|n| n == "accept") {
-        fields.add_if_absent(header::ACCEPT, "*/*");
+    // Where they select among variants, their absence is a value too.
+    for (name, ours) in [(header::USER_AGENT, USER_AGENT), (header::ACCEPT, "*/*")] {
+        if !nominated.iter().any(|n| n == name.as_str()) {
+            fields.add_if_absent(name, ours);
+        }
     }
     fields.0.retain(|(n, _)| n != header::ACCEPT_ENCODING);
     fields.add_if_absent(header::ACCEPT_ENCODING, "identity");

@@ -5,7 +5,7 @@ mod stream;
 
 pub use stream::Stream;
 
-use crate::store::{InCoding, KeyHasher, Memory, StoredResponse};
+use crate::store::{InCoding, KeyHasher, Memory, Slot, StoredResponse};
 use crate::{Engine, Metrics};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -79,7 +79,7 @@ impl Engine {
             io::Result::Ok(made)
         };
         let made = tokio::task::spawn_blocking(cheaply).await.ok()?.ok()?;
-        Some(InCoding::new(&response.head, coding, made.into()))
+        Some(InCoding::for_one(&response.head, coding, made.into()))
     }
 
     fn order(&self, response: &Arc<StoredResponse>, coding: Coding) {
@@ -125,8 +125,17 @@ fn carry_out(orders: &Receiver<Order>, memory: &Memory, hasher: KeyHasher, metri
             }
         };
         metrics.store.coded(coding.as_str(), body.len(), made.as_ref().map_or(body.len(), Vec::len));
-        response.coded.put(&response.head, coding, made.map(Bytes::from));
-        memory.grew(hasher.hash(&response.key), &response);
+        let (made, hash) = (made.map(Bytes::from), hasher.hash(&response.key));
+        response.coded.put(&response.head, coding, made.clone());
+        memory.grew(hash, &response);
+        // A page that is validated on every visit has the same body under another head by now.
+        if let Some(Slot::Response(now)) = memory.peek(hash, &response.key)
+            && !Arc::ptr_eq(&now, &response)
+            && now.body.held().is_some_and(|other| std::ptr::eq(&raw const **other, &raw const **body))
+        {
+            now.coded.put(&now.head, coding, made);
+            memory.grew(hash, &now);
+        }
     }
 }
 

@@ -316,6 +316,10 @@ impl Job {
             let times = Times { requested, responded, completed: responded };
             match self.settle(&response, &times) {
                 Settlement::Refetch => canonical::make_unconditional(&mut self.request),
+                // Which requests it answers is to be found out again.
+                Settlement::Freshen if self.begins_to_vary(&response.fields) => {
+                    canonical::make_unconditional(&mut self.request);
+                }
                 Settlement::Store { nominated } => {
                     let tags = self.tags(&response.fields);
                     return Ok(Fetched::Storable(Storable { response, nominated, tags, times }));

@@ -12,8 +12,7 @@ impl Engine {
     pub(crate) fn part(&self, visit: &Visit<'_>, selected: &Selected, now: Timestamp) -> Option<Served> {
         let range = visit.facts.range.filter(|_| wants_part(visit) && selected.nominated.is_empty())?;
         let (_, stored) = self.stored_part(visit.key, now)?;
-        let validators = stored.validators();
-        let holds = |condition| range::if_range_holds(condition, validators.etag, validators.last_modified);
+        let holds = |condition| range::if_range_holds(condition, stored.validators(), stored.head.field("date"));
         let answers = visit.facts.if_range.is_none_or(holds) && !self.must_ask_himself(visit, &stored);
         stored.cut(range).filter(|_| answers)?;
         Some(served(&stored, stored.windows.fresh_until.seconds_from(now), false))

@@ -145,9 +145,10 @@ impl Engine {
     }
 
     /// Whether a page that has to be fetched anew is not for this visitor: he is personal, and nobody said that it is
-    /// everybody's (semantics 3).
+    /// everybody's (semantics 3); or he comes with credentials, and what they bring may be his alone (RFC 9111, 3.5).
     pub(crate) fn must_ask_himself(&self, visit: &Visit<'_>, response: &StoredResponse) -> bool {
-        is_for_himself(visit, &response.variant) && !response.is_shared()
+        let personal = is_for_himself(visit, &response.variant) && !response.is_shared();
+        personal || comes_with_credentials(visit) && !response.is_shared_with_credentials()
     }
 
     /// What is known of a key, as far as it binds this visit.
@@ -332,6 +333,11 @@ impl Engine {
 fn is_for_himself(visit: &Visit<'_>, variant: &[(String, Option<Vec<u8>>)]) -> bool {
     let nominated: Vec<String> = variant.iter().map(|(name, _)| name.clone()).collect();
     !visit.route.policy.is_isr() && visit.is_personal(&nominated)
+}
+
+/// Whether a visitor's own credentials would go along with a fill (`profile: rfc9111`).
+fn comes_with_credentials(visit: &Visit<'_>) -> bool {
+    visit.facts.authorization && visit.route.policy.is_plain()
 }
 
 /// Whether a response with these nominated fields answers this visitor (RFC 9111, 4.1).

@@ -24,6 +24,10 @@ pub(in crate::proxy) struct Delivery<'d> {
     pub(in crate::proxy) coded: Option<&'d InCoding>,
 }
 
+/// Fields of a page that a 416 has nothing to do with: a cache that believed them would keep it in the page's place.
+const OF_THE_PAGE: [&str; 7] =
+    ["cache-control", "cdn-cache-control", "etag", "expires", "last-modified", "pragma", "set-cookie"];
+
 /// In which coding somebody gets a stored response.
 pub(in crate::proxy) enum Chosen<'s> {
     AsItIs,
@@ -47,7 +51,8 @@ impl<'s> Chosen<'s> {
         }
         let accepted = Accepted::of(request.fields_named("accept-encoding"));
         let response = &served.response;
-        if matches!(served.status.outcome(), Outcome::Hit | Outcome::Stale)
+        let confirmed = matches!(served.status, CacheStatus::Forwarded { status: Some(304), .. });
+        if (confirmed || matches!(served.status.outcome(), Outcome::Hit | Outcome::Stale))
             && let Some(coded) =
                 engine.coding(response, accepted, codings).and_then(|coding| response.coded.get(coding))
         {
@@ -126,8 +131,8 @@ impl Client<'_> {
         file: &mut Option<BodyReader>,
     ) -> io::Result<Option<Sent>> {
         let response = &served.response;
-        let Validators { etag, last_modified } = response.validators();
-        let holds = facts.if_range.is_none_or(|value| range::if_range_holds(value, etag, last_modified));
+        let date = response.head.field("date");
+        let holds = facts.if_range.is_none_or(|value| range::if_range_holds(value, response.validators(), date));
         let range = facts.range.filter(|_| holds && request.method == Method::Get);
         let size = response.body.len();
         let (line, kind, content_range, cut) = match range.map_or(Range::Whole, |range| resolved(response, range)) {
@@ -139,7 +144,10 @@ impl Client<'_> {
         let (body, length) = (held.unwrap_or_default(), cut.map_or(0, |cut| cut.length));
         let mut lines = format!("HTTP/1.1 {line}\r\n").into_bytes();
         let of_all = |name: &str| {
-            name == "content-length" || name == "content-range" || OF_THE_CONTENT.iter().any(|n| n == name)
+            name == "content-length"
+                || name == "content-range"
+                || OF_THE_CONTENT.iter().any(|n| n == name)
+                || cut.is_none() && OF_THE_PAGE.contains(&name)
         };
         for (name, value) in response.head.fields().filter(|(name, _)| !of_all(name)) {
             put(&mut lines, name, value);

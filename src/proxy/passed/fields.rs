@@ -58,6 +58,12 @@ pub(super) fn strip(response: &mut ResponseHeader) {
     }
 }
 
+/// Of an answer that ends with its head (RFC 9110, 8.6; RFC 9112, 6.1).
+pub(super) fn unframe(response: &mut ResponseHeader) {
+    response.remove_header(&header::CONTENT_LENGTH);
+    response.remove_header(&header::TRANSFER_ENCODING);
+}
+
 /// Removes what only frameworks may say, and what only trusted proxies may (semantics 52).
 fn cleanse(request: &mut RequestHeader, trusted: bool) {
     let names: Vec<HeaderName> = request.headers.keys().cloned().collect();

@@ -103,13 +103,18 @@ pub const SMALLEST: u64 = 512;
 /// Whether a response gains by a coding and may have one: a whole page of a kind that compresses, which is in no coding yet
 /// and whose owner does not forbid it (RFC 9111, 5.2.2.6). `length`: of the body, where it is known.
 pub fn is_codable(status: StatusCode, fields: &HeaderMap, length: Option<u64>) -> bool {
-    let may_change = |value: &HeaderValue| !contains_ignore_case(value.as_bytes(), b"no-transform");
     status == StatusCode::OK
         && length.is_none_or(|length| length >= SMALLEST)
         && fields.get(header::CONTENT_TYPE).is_some_and(|kind| is_compressible(kind.as_bytes()))
         && !fields.contains_key(header::CONTENT_ENCODING)
         && !fields.contains_key(header::CONTENT_RANGE)
-        && fields.get_all(header::CACHE_CONTROL).iter().all(may_change)
+        && !forbids_transforming(fields)
+}
+
+/// Whether the owner of a response forbids that its bytes are changed on their way (RFC 9111, 5.2.2.6).
+pub fn forbids_transforming(fields: &HeaderMap) -> bool {
+    let forbids = |value: &HeaderValue| contains_ignore_case(value.as_bytes(), b"no-transform");
+    fields.get_all(header::CACHE_CONTROL).iter().any(forbids)
 }
 
 /// Media types whose bytes compress: text, and what is text in disguise. Images, films and archives are compressed already.

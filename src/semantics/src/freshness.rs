@@ -159,7 +159,7 @@ fn age_at_completion(fields: &HeaderMap, times: &Times, policy: &Policy) -> Dura
     });
     let told = age_field(fields);
     let delay = times.responded.since(times.requested);
-    let corrected = if told.is_zero() { told } else { told + delay };
+    let corrected = if told.is_zero() && !policy.is_plain() { told } else { told + delay };
     // Our choice: a Date that is off by less than a minute is a clock that is off. Age is what caches behind us send.
     let tolerated = !policy.is_plain() && apparent < Duration::from_secs(60);
     let apparent = if tolerated { Duration::ZERO } else { apparent };
@@ -205,17 +205,19 @@ fn header_driven(
         Some(left) => completed.after(left),
         None => completed.before(age - lifetime),
     };
-    if cc.forbids_stale() || (policy.is_plain() && plain::forbids_stale(cc)) {
+    if cc.forbids_stale() {
         let (stale_until, error_until) = (fresh_until, fresh_until);
         return Windows { generated: completed, age_at_generation: age, fresh_until, stale_until, error_until };
     }
     let stale_for = cc.stale_while_revalidate.unwrap_or(Duration::ZERO);
+    let told = plain::stale_for_errors(cc).filter(|_| policy.is_plain());
+    let error_until = error_until(fresh_until, policy);
     Windows {
         generated: completed,
         age_at_generation: age,
         fresh_until,
         stale_until: fresh_until.after(stale_for),
-        error_until: error_until(fresh_until, policy),
+        error_until: told.map_or(error_until, |told| fresh_until.after(told).min(error_until)),
     }
 }
 

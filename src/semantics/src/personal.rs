@@ -72,7 +72,7 @@ pub fn is_visitors_own(name: &str) -> bool {
 
 /// Fields that say how the message travels, not who asks.
 fn is_connection_level(name: &str) -> bool {
-    const LEVEL: [&str; 18] = [
+    const LEVEL: [&str; 19] = [
         "host",
         "connection",
         "keep-alive",
@@ -87,6 +87,7 @@ fn is_connection_level(name: &str) -> bool {
         "expect",
         "max-forwards",
         "proxy-connection",
+        "proxy-authorization",
         "date",
         "upgrade",
         "x-purpose",

@@ -31,8 +31,9 @@ pub(crate) fn heuristic(status: u16, fields: &HeaderMap, cc: &CacheControl, resp
     Some(date(header::DATE).unwrap_or(responded).since(changed) / 10)
 }
 
-/// `s-maxage` alone forbids to serve stale (RFC 9111, 5.2.2.10); with a stale window beside it the origin has said that it
-/// may be (our reading of RFC 5861).
-pub(crate) fn forbids_stale(cc: &CacheControl) -> bool {
-    cc.s_maxage.is_some() && cc.stale_while_revalidate.is_none() && cc.stale_if_error.is_none()
+/// How long past its lifetime a response may answer for an origin that fails; `None`: the origin does not say. `stale-if-error`
+/// says so, and `s-maxage` forbids it (RFC 9111, 5.2.2.10) but for the windows beside it (our reading of RFC 5861).
+pub(crate) fn stale_for_errors(cc: &CacheControl) -> Option<Duration> {
+    let told = cc.s_maxage.is_some() || cc.stale_if_error.is_some();
+    told.then(|| cc.stale_if_error.max(cc.stale_while_revalidate).unwrap_or_default())
 }

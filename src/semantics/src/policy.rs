@@ -48,6 +48,8 @@ pub enum OnUncacheable {
 /// Which query parameters are part of the key; all others never reach the origin on a fill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueryRule {
+    /// A plain cache: the target as it came (RFC 9111, 2).
+    All,
     /// Header-driven: all but well-known tracking parameters.
     AllButTracking,
     /// ISR: only these.
@@ -229,7 +231,12 @@ impl Policy {
 
     /// Header-driven, as a plain HTTP cache.
     pub fn plain() -> Self {
-        Policy { profile: Profile::Rfc9111, set_cookie: SetCookie::Store, ..Policy::header_driven() }
+        Policy {
+            profile: Profile::Rfc9111,
+            set_cookie: SetCookie::Store,
+            query: QueryRule::All,
+            ..Policy::header_driven()
+        }
     }
 
     /// Whether RFC 9111 alone says what is stored and reused.

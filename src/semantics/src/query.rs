@@ -33,6 +33,7 @@ pub fn keyed<'a>(query: Option<&'a str>, rule: &QueryRule, rsc: bool) -> Option<
     let keep = |name: &str| {
         (rsc && name == "_rsc")
             || match rule {
+                QueryRule::All => true,
                 QueryRule::AllButTracking => !is_tracking(name),
                 QueryRule::Only(listed) => listed.iter().any(|l| l == name),
             }

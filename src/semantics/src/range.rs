@@ -1,6 +1,9 @@
 //! Range requests answered from a complete stored body (RFC 9110, 14).
 
 use crate::part::{Cut, Part};
+use crate::time::parse_date;
+use crate::validation::Validators;
+use std::time::Duration;
 
 /// What a Range field asks of a body of known size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +50,15 @@ pub fn resolve(value: &[u8], size: u64) -> Range {
     }
 }
 
-/// Whether If-Range lets the Range count (RFC 9110, 13.1.5): a strong match of the tag, or the exact date.
-pub fn if_range_holds(if_range: &[u8], etag: Option<&[u8]>, last_modified: Option<&[u8]>) -> bool {
+/// Whether If-Range lets the Range count (RFC 9110, 13.1.5): a strong match of the tag, or the exact date, which is strong when
+/// the answer was made a second later at least (8.8.2.2). `date`: of that answer.
+pub fn if_range_holds(if_range: &[u8], validators: Validators<'_>, date: Option<&[u8]>) -> bool {
     if if_range.starts_with(b"\"") {
-        return etag == Some(if_range);
+        return validators.etag == Some(if_range);
     }
-    !if_range.starts_with(b"W/") && last_modified == Some(if_range)
+    let strong = || {
+        let (changed, made) = (parse_date(validators.last_modified?)?, parse_date(date?)?);
+        Some(made >= changed.after(Duration::from_secs(1)))
+    };
+    !if_range.starts_with(b"W/") && validators.last_modified == Some(if_range) && strong() == Some(true)
 }

@@ -68,6 +68,8 @@ fn nomination(name: &str, policy: &Policy) -> Nomination {
         "authorization" if !policy.keys_header(name) => Nomination::Personal("authorization"),
         "user-agent" if !policy.keys_header(name) => Nomination::Personal("user-agent"),
         _ if policy.keys_header(name) => Nomination::Settled,
+        // Sent on a fill as it came.
+        _ if policy.is_plain() && personal::is_forwarded_plainly(name) => Nomination::Varies,
         // Ours to say, or never sent on a fill: the same for everybody, whatever a visitor sends.
         _ if personal::is_never_on_a_fill(name) => Nomination::Settled,
         // Without `RSC` a fill sends none of them, so they are absent on both sides.
@@ -120,8 +122,15 @@ pub fn varies_with_the_way<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> boo
     names.any(|name| personal::is_never_on_a_fill(&name) && !ALIKE.contains(&name.as_str()))
 }
 
+/// Fields in which a comma is a character like others.
+const NO_LISTS: [&str; 5] = ["authorization", "cookie", "from", "referer", "user-agent"];
+
 /// RFC 9111, 4.1 allows lines to be combined, and whitespace and case to be normalised where the field's definition does.
 fn canonical(name: &str, request: &Request<'_>) -> Option<Vec<u8>> {
+    if NO_LISTS.contains(&name) {
+        let lines: Vec<&[u8]> = request.fields_named(name).collect();
+        return (!lines.is_empty()).then(|| lines.join(&b", "[..]));
+    }
     let mut value: Option<Vec<u8>> = None;
     for line in request.fields_named(name) {
         let value = value.get_or_insert_default();

@@ -206,11 +206,13 @@ fn if_range_needs_a_strong_match() {
         ("no tag stored", "\"a\"", None, Some(DATE), false),
         ("the date", DATE, Some("\"a\""), Some(DATE), true),
         ("a later date is no match", NEWER, None, Some(DATE), false),
+        ("a date that is the answer's own is weak (8.8.2.2)", NEWER, None, Some(NEWER), false),
         ("a date and no Last-Modified", DATE, Some("\"a\""), None, false),
         ("nothing", "", None, None, false),
     ];
     for (label, value, etag, modified, expected) in rows {
-        let held = if_range_holds(value.as_bytes(), etag.map(str::as_bytes), modified.map(str::as_bytes));
+        let validators = Validators { etag: etag.map(str::as_bytes), last_modified: modified.map(str::as_bytes) };
+        let held = if_range_holds(value.as_bytes(), validators, Some(NEWER.as_bytes()));
         assert_eq!(held, *expected, "{label}");
     }
 }

@@ -76,14 +76,19 @@ fn lifetimes_are_guessed_and_stale_is_forbidden_as_the_rfc_has_it() {
     let (ten, sixty) = (NOW.after(10 * second), NOW.after(60 * second));
     let never = Timestamp::NEVER;
     // Fresh until, stale until, for errors until.
-    let rows: [(u16, Fields<'_>, [Timestamp; 3]); 9] = [
+    let rows: [(u16, Fields<'_>, [Timestamp; 3]); 10] = [
         (200, &[DATE, CHANGED], [ten, ten, never]),
         (200, &[CHANGED], [ten, ten, never]),
         (201, &[DATE, CHANGED], [NOW, NOW, never]),
         (201, &[DATE, CHANGED, (CC, "public")], [ten, ten, never]),
         (200, &[DATE, CHANGED, (CC, "max-age=60")], [sixty, sixty, never]),
         (200, &[DATE, (CC, "s-maxage=60")], [sixty; 3]),
-        (200, &[DATE, (CC, "s-maxage=60, stale-while-revalidate=60")], [sixty, sixty.after(60 * second), never]),
+        (
+            200,
+            &[DATE, (CC, "s-maxage=60, stale-while-revalidate=60")],
+            [sixty, sixty.after(60 * second), sixty.after(60 * second)],
+        ),
+        (200, &[DATE, (CC, "max-age=60, stale-if-error=5")], [sixty, sixty, sixty.after(5 * second)]),
         (200, &[DATE, (CC, "max-age=60, must-revalidate")], [sixty; 3]),
         (200, &[DATE, CHANGED, (CC, "no-cache")], [NOW; 3]),
     ];
@@ -159,6 +164,10 @@ fn a_plain_cache_counts_from_the_head_on() {
     assert_eq!(age(&Policy::header_driven(), slow.completed), 0, "otherwise a page is as new as its last byte");
     let windows = freshness::windows(200, &fields(&[("cache-control", "max-age=60")]), &Policy::plain(), &slow, false);
     assert_eq!(windows.fresh_until, TIMES.responded.after(Duration::from_secs(60)));
+    // How long the head was on its way counts, too.
+    let late = Times { requested: TIMES.responded.before(Duration::from_secs(3)), ..TIMES };
+    let windows = freshness::windows(200, &fields(&[("cache-control", "max-age=60")]), &Policy::plain(), &late, false);
+    assert_eq!(windows.fresh_until, TIMES.responded.after(Duration::from_secs(57)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use semantics::coding::forbids_transforming;
 use std::io::{self, Read};
 
 /// A coding that can be undone.
@@ -18,7 +19,7 @@ pub(super) enum Coding {
 pub(super) enum Encoding {
     None,
     Known(Coding),
-    /// Several codings, or one that we do not know.
+    /// Several codings, or one that we do not know or may not undo.
     Unknown,
 }
 
@@ -28,6 +29,7 @@ pub(super) fn of(fields: &HeaderMap) -> Encoding {
     let mut codings = lines.map(<[u8]>::trim_ascii).filter(named);
     match (codings.next(), codings.next()) {
         (None, _) => Encoding::None,
+        _ if forbids_transforming(fields) => Encoding::Unknown,
         (Some(one), None) => match one.to_ascii_lowercase().as_slice() {
             b"gzip" | b"x-gzip" => Encoding::Known(Coding::Gzip),
             b"deflate" => Encoding::Known(Coding::Deflate),
@@ -47,11 +49,15 @@ pub(super) enum Undecodable {
 
 /// Undoes a coding. The result is at most `most` bytes, however small the input was.
 pub(super) fn decode(body: &[u8], coding: Coding, most: usize) -> Result<Bytes, Undecodable> {
+    // A redirect, say: there is nothing that could be coded.
+    if body.is_empty() {
+        return Ok(Bytes::new());
+    }
     let mut decoded = Vec::new();
     let limit = most as u64 + 1;
     let read = match coding {
         Coding::Gzip => flate2::read::MultiGzDecoder::new(body).take(limit).read_to_end(&mut decoded),
-        Coding::Deflate => flate2::read::ZlibDecoder::new(body).take(limit).read_to_end(&mut decoded),
+        Coding::Deflate => inflate(body, limit, &mut decoded),
         Coding::Brotli => brotli::Decompressor::new(body, 4096).take(limit).read_to_end(&mut decoded),
         Coding::Zstd => zstd(body, limit, &mut decoded),
     };
@@ -62,13 +68,26 @@ pub(super) fn decode(body: &[u8], coding: Coding, most: usize) -> Result<Bytes, 
     }
 }
 
+/// Some send the bare stream, without zlib's frame around it (RFC 9110, 8.4.1.2).
+fn inflate(body: &[u8], limit: u64, decoded: &mut Vec<u8>) -> io::Result<usize> {
+    flate2::read::ZlibDecoder::new(body).take(limit).read_to_end(decoded).or_else(|_| {
+        decoded.clear();
+        flate2::read::DeflateDecoder::new(body).take(limit).read_to_end(decoded)
+    })
+}
+
 fn zstd(body: &[u8], limit: u64, decoded: &mut Vec<u8>) -> io::Result<usize> {
     zstd::stream::read::Decoder::new(body)?.take(limit).read_to_end(decoded)
 }
 
+/// What is said of the coded bytes alone (RFC 9110, 8.4; RFC 9530).
+const OF_THE_CODED: [&str; 5] = ["content-encoding", "content-md5", "content-digest", "repr-digest", "digest"];
+
 /// The fields of a body that was decoded. A tag named the encoded form: it is still good for asking, but no longer strong.
 pub(super) fn decoded_fields(fields: &mut HeaderMap) {
-    fields.remove(header::CONTENT_ENCODING);
+    for name in OF_THE_CODED {
+        fields.remove(name);
+    }
     let weak = fields.get(header::ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/")).and_then(|tag| {
         let tag = [b"W/", tag.as_bytes()].concat();
         HeaderValue::from_bytes(&tag).ok()

@@ -5,11 +5,13 @@ use super::{Ending, Job};
 use crate::failed::{Failed, SHARED_FOR};
 use crate::origin::OriginResponse;
 use crate::store::StoredResponse;
-use http::StatusCode;
+use http::header::VARY;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use semantics::Timestamp;
 use semantics::freshness::Times;
 use semantics::settlement::{AnswerHead, Failure, Settlement, StoredSummary, settle};
 use semantics::storability::NotStorable;
+use semantics::vary::{self, Vary};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -51,6 +53,15 @@ impl Job {
             Settlement::Store { .. } if self.too_large(response.length) => self.refuse(NotStorable::TooLarge),
             other => other,
         }
+    }
+
+    /// Whether a 304 says that what is stored answers fewer requests than it did: another answer of the same origin would be
+    /// another variant (RFC 9111, 4.1).
+    pub(super) fn begins_to_vary(&self, fields: &HeaderMap) -> bool {
+        let Some(stored) = &self.stored else { return false };
+        let lines = fields.get_all(VARY).into_iter().map(HeaderValue::as_bytes);
+        let Vary::Fields(names) = vary::parse(lines, &self.route.policy) else { return false };
+        names.iter().any(|name| !stored.variant.iter().any(|(known, _)| known == name))
     }
 
     /// Whether a page that is stored seems to be gone because everything does (semantics 30).

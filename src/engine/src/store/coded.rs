@@ -1,6 +1,6 @@
 //! A stored response in the content codings that were made of it: kept beside it, and gone with it.
 
-use super::{Body, Head};
+use super::{Body, Head, Made};
 use bytes::Bytes;
 use semantics::coding::{self, Coding};
 use std::sync::OnceLock;
@@ -24,8 +24,14 @@ pub struct InCoding {
 }
 
 impl InCoding {
-    pub fn new(head: &Head, coding: Coding, body: Bytes) -> Self {
-        InCoding { wire: head.in_coding(coding, body.len()), body }
+    /// Made once, and kept.
+    fn kept(head: &Head, coding: Coding, body: Bytes) -> Self {
+        InCoding { wire: head.in_coding(coding, Made::Once(body.len())), body }
+    }
+
+    /// Made for one visitor.
+    pub fn for_one(head: &Head, coding: Coding, body: Bytes) -> Self {
+        InCoding { wire: head.in_coding(coding, Made::ForOne(body.len())), body }
     }
 
     fn cost(&self) -> usize {
@@ -70,7 +76,7 @@ impl Coded {
     /// `body`: in that coding; `None` where nothing is gained by it.
     pub fn put(&self, head: &Head, coding: Coding, body: Option<Bytes>) {
         self.ordered.fetch_or(1 << coding.index(), Ordering::Relaxed);
-        let _ = self.made[coding.index()].set(body.map(|body| Box::new(InCoding::new(head, coding, body))));
+        let _ = self.made[coding.index()].set(body.map(|body| Box::new(InCoding::kept(head, coding, body))));
     }
 
     /// Bytes that all of it takes in memory.

@@ -158,6 +158,18 @@ fn offset(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
+/// How a body in a coding came about. What is made anew each time is not always of the same bytes, so that its tag is weak
+/// (RFC 9110, 8.8.1).
+#[derive(Clone, Copy)]
+pub enum Made {
+    /// Once for everybody, with this length.
+    Once(usize),
+    /// For one visitor, with this length.
+    ForOne(usize),
+    /// For one visitor, while it comes.
+    OnItsWay,
+}
+
 impl Head {
     /// Everything, to be written down: the wire, where fields and Larder's own begin in it, and what is hidden.
     pub(super) fn parts(&self) -> (&[u8], u32, u32, &[u8]) {
@@ -204,13 +216,21 @@ impl Head {
         &self.wire
     }
 
-    /// The same as [`Head::wire`] for the body in a coding, which has that length in bytes.
-    pub fn in_coding(&self, coding: Coding, length: usize) -> Bytes {
+    /// The same as [`Head::wire`] for the body in a coding.
+    pub fn in_coding(&self, coding: Coding, made: Made) -> Bytes {
         let mut wire = self.wire[..self.fields_from as usize].to_vec();
         for (name, value) in self.fields() {
             match name {
-                "content-length" => line(&mut wire, name, length.to_string().as_bytes()),
-                "etag" => line(&mut wire, name, &coding::etag_in(value, coding)),
+                "content-length" => {
+                    if let Made::Once(length) | Made::ForOne(length) = made {
+                        line(&mut wire, name, length.to_string().as_bytes());
+                    }
+                }
+                "etag" => {
+                    let strong = !value.starts_with(b"W/") && !matches!(made, Made::Once(_));
+                    let etag = coding::etag_in(value, coding);
+                    line(&mut wire, name, &if strong { [b"W/", &etag[..]].concat() } else { etag });
+                }
                 // It tells of other bytes (RFC 9530, 2; RFC 1864).
                 "content-digest" | "repr-digest" | "content-md5" | "digest" | "accept-ranges" => {}
                 _ => line(&mut wire, name, value),

@@ -14,7 +14,7 @@ mod turns;
 pub use body::{Body, Filed};
 pub use coded::{Coded, InCoding};
 pub use disk::{BodyReader, Disk, DiskSettings, DiskUsage};
-pub use head::{Audience, HIDDEN, Head, HeadBuilder};
+pub use head::{Audience, HIDDEN, Head, HeadBuilder, Made};
 pub use memory::{Memory, Settings, Usage};
 pub use response::{MAX_VARIANTS, Regeneration, Standing, StoredResponse, VarySpec, Written};
 pub use slot::Slot;

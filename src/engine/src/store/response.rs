@@ -66,6 +66,11 @@ impl StoredResponse {
         storability::is_shared(&self.head.origin_fields(), self.windows.generated)
     }
 
+    /// Whether it may be renewed by what somebody's credentials bring: see [`storability::is_shared_with_credentials`].
+    pub fn is_shared_with_credentials(&self) -> bool {
+        storability::is_shared_with_credentials(&self.head.origin_fields())
+    }
+
     /// What of a stored part answers a Range; `None`: it is no part, or does not hold it.
     pub fn cut(&self, range: &[u8]) -> Option<Cut> {
         let brought_by = key::part_range(&self.variant)?;
