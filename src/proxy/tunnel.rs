@@ -121,6 +121,7 @@ async fn ask(
         for name in forwarding::of_the_connection(&head.headers) {
             head.remove_header(&name);
         }
+        head.remove_header(&header::PROXY_AUTHORIZATION);
         // This protocol and no other: what else the client would switch to (h2c, say) is spoken past every check of ours.
         head.remove_header("http2-settings");
         head.insert_header(header::CONNECTION, "upgrade")?;

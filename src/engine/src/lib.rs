@@ -253,7 +253,7 @@ impl Engine {
                 Step::Serve(served(response, ttl, failing))
             }
             Decision::ReuseAndRefresh { ttl } => {
-                if !self.must_ask_himself(visit, response) && response.regeneration.claim(now) {
+                if !wait::credentials_go_along(visit, response) && response.regeneration.claim(now) {
                     self.refresh(visit, response);
                 }
                 Step::Serve(served(response, ttl, false))

@@ -148,7 +148,7 @@ impl Engine {
     /// everybody's (semantics 3); or he comes with credentials, and what they bring may be his alone (RFC 9111, 3.5).
     pub(crate) fn must_ask_himself(&self, visit: &Visit<'_>, response: &StoredResponse) -> bool {
         let personal = is_for_himself(visit, &response.variant) && !response.is_shared();
-        personal || comes_with_credentials(visit) && !response.is_shared_with_credentials()
+        personal || credentials_go_along(visit, response)
     }
 
     /// What is known of a key, as far as it binds this visit.
@@ -335,9 +335,10 @@ fn is_for_himself(visit: &Visit<'_>, variant: &[(String, Option<Vec<u8>>)]) -> b
     !visit.route.policy.is_isr() && visit.is_personal(&nominated)
 }
 
-/// Whether a visitor's own credentials would go along with a fill (`profile: rfc9111`).
-fn comes_with_credentials(visit: &Visit<'_>) -> bool {
-    visit.facts.authorization && visit.route.policy.is_plain()
+/// Whether what a fill for this visitor brings may be his alone: his credentials would go along with it (`profile: rfc9111`), and
+/// nobody said that their answer is everybody's (RFC 9111, 3.5).
+pub(crate) fn credentials_go_along(visit: &Visit<'_>, response: &StoredResponse) -> bool {
+    visit.facts.authorization && visit.route.policy.is_plain() && !response.is_shared_with_credentials()
 }
 
 /// Whether a response with these nominated fields answers this visitor (RFC 9111, 4.1).

@@ -3,17 +3,9 @@
 use crate::proxy::site::Handover;
 use bytes::Bytes;
 use engine::coding::Stream;
-use http::{HeaderName, HeaderValue, Method, Version, header};
+use http::{HeaderValue, Method, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use semantics::coding::{self, Accepted};
-
-/// Fields that tell of the bytes as they came (RFC 9530, 2; RFC 1864; RFC 9110, 14.3).
-const OF_THE_BYTES: [HeaderName; 4] = [
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("digest"),
-];
 
 /// Begins a coding where one is wanted, and says so in the head.
 pub(super) fn begin(
@@ -31,13 +23,13 @@ pub(super) fn begin(
     let Some(coding) = accepted.best(order).filter(|_| request.method != Method::HEAD) else { return Ok(None) };
     // Without it the body goes as it is.
     let Ok(stream) = Stream::new(coding) else { return Ok(None) };
-    for name in [header::CONTENT_LENGTH, header::ACCEPT_RANGES].iter().chain(&OF_THE_BYTES) {
+    for name in [header::CONTENT_LENGTH, header::ACCEPT_RANGES].iter().chain(&coding::OF_THE_BYTES) {
         response.remove_header(name);
     }
     response.insert_header(header::CONTENT_ENCODING, coding.as_str())?;
-    // Made anew each time, and not always of the same bytes: no more than weak, and told apart from what the origin made weak.
+    // Told apart from what the origin made weak.
     let strong = response.headers.get(header::ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/"));
-    if let Some(weak) = strong.map(|etag| [b"W/", &coding::etag_in(etag.as_bytes(), coding)[..]].concat()) {
+    if let Some(weak) = strong.map(|etag| coding::weak(&coding::etag_in(etag.as_bytes(), coding))) {
         response.insert_header(header::ETAG, weak.as_slice())?;
     }
     Ok(Some(stream))

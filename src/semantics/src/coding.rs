@@ -3,7 +3,7 @@
 use crate::cache_control::commas;
 use crate::message::contains_ignore_case;
 use crate::weight::weighted;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// A coding that Larder makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +95,19 @@ impl Accepted {
         }
         best.map(|(coding, _)| coding)
     }
+}
+
+/// Fields that tell of the bytes of one form of a response: another form does without them (RFC 9530, 2; RFC 1864).
+pub const OF_THE_BYTES: [HeaderName; 4] = [
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+];
+
+/// A tag for what is made anew each time, and not always of the same bytes (RFC 9110, 8.8.1).
+pub fn weak(etag: &[u8]) -> Vec<u8> {
+    if etag.starts_with(b"W/") { etag.to_vec() } else { [b"W/", etag].concat() }
 }
 
 /// The smallest body that is worth a coding, in bytes: a smaller one fits into the packet that its head travels in.

@@ -129,7 +129,9 @@ const NO_LISTS: [&str; 5] = ["authorization", "cookie", "from", "referer", "user
 fn canonical(name: &str, request: &Request<'_>) -> Option<Vec<u8>> {
     if NO_LISTS.contains(&name) {
         let lines: Vec<&[u8]> = request.fields_named(name).collect();
-        return (!lines.is_empty()).then(|| lines.join(&b", "[..]));
+        // HTTP/2 splits cookies into lines (RFC 9113, 8.2.3).
+        let between: &[u8] = if name == "cookie" { b"; " } else { b", " };
+        return (!lines.is_empty()).then(|| lines.join(between));
     }
     let mut value: Option<Vec<u8>> = None;
     for line in request.fields_named(name) {

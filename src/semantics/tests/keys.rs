@@ -134,6 +134,9 @@ fn values_of_nominated_fields_are_compared_in_canonical_form() {
         ("another language", "accept-language", &[("accept-language", "de")], &[("accept-language", "en")], false),
         ("case of any other field", "x-a", &[("x-a", "B")], &[("x-a", "b")], false),
         ("absent and empty", "x-a", &[("x-a", "")], &[], false),
+        ("a comma in a cookie is one", "cookie", &[("cookie", "a=b, c")], &[("cookie", "a=b,c")], false),
+        ("cookies in lines", "cookie", &[("cookie", "a=b"), ("cookie", "c=d")], &[("cookie", "a=b; c=d")], true),
+        ("a comma in a name", "user-agent", &[("user-agent", "M (a, b)")], &[("user-agent", "M (a,b)")], false),
         ("absent on both", "x-a", &[("x-b", "1")], &[], true),
     ];
     for (label, name, one, other, same) in rows {

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use semantics::coding::forbids_transforming;
+use semantics::coding::{OF_THE_BYTES, forbids_transforming, weak};
 use std::io::{self, Read};
 
 /// A coding that can be undone.
@@ -80,19 +80,13 @@ fn zstd(body: &[u8], limit: u64, decoded: &mut Vec<u8>) -> io::Result<usize> {
     zstd::stream::read::Decoder::new(body)?.take(limit).read_to_end(decoded)
 }
 
-/// What is said of the coded bytes alone (RFC 9110, 8.4; RFC 9530).
-const OF_THE_CODED: [&str; 5] = ["content-encoding", "content-md5", "content-digest", "repr-digest", "digest"];
-
 /// The fields of a body that was decoded. A tag named the encoded form: it is still good for asking, but no longer strong.
 pub(super) fn decoded_fields(fields: &mut HeaderMap) {
-    for name in OF_THE_CODED {
+    for name in std::iter::once(&header::CONTENT_ENCODING).chain(&OF_THE_BYTES) {
         fields.remove(name);
     }
-    let weak = fields.get(header::ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/")).and_then(|tag| {
-        let tag = [b"W/", tag.as_bytes()].concat();
-        HeaderValue::from_bytes(&tag).ok()
-    });
-    if let Some(weak) = weak {
+    let weak = fields.get(header::ETAG).map(|tag| HeaderValue::from_bytes(&weak(tag.as_bytes())));
+    if let Some(Ok(weak)) = weak {
         fields.insert(header::ETAG, weak);
     }
 }

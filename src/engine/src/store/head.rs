@@ -227,12 +227,11 @@ impl Head {
                     }
                 }
                 "etag" => {
-                    let strong = !value.starts_with(b"W/") && !matches!(made, Made::Once(_));
                     let etag = coding::etag_in(value, coding);
-                    line(&mut wire, name, &if strong { [b"W/", &etag[..]].concat() } else { etag });
+                    line(&mut wire, name, &if matches!(made, Made::Once(_)) { etag } else { coding::weak(&etag) });
                 }
-                // It tells of other bytes (RFC 9530, 2; RFC 1864).
-                "content-digest" | "repr-digest" | "content-md5" | "digest" | "accept-ranges" => {}
+                "accept-ranges" => {}
+                _ if coding::OF_THE_BYTES.iter().any(|of| of == name) => {}
                 _ => line(&mut wire, name, value),
             }
         }
