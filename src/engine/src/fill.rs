@@ -8,7 +8,7 @@ use crate::guard::next_attempt;
 use crate::history::{Cause, Past};
 use crate::invalidate::{Tags, Validity};
 use crate::origin::{Kind, OriginError, OriginRequest, OriginResponse, ServerId};
-use crate::store::{Audience, KeyHash, Slot, StoredResponse};
+use crate::store::{Audience, KeyHash, Slot, StoredResponse, VarySpec};
 use crate::{Engine, OriginLimits, Route, Visit, canonical};
 use http::{HeaderName, HeaderValue};
 use semantics::freshness::Times;
@@ -46,6 +46,8 @@ pub(crate) struct Job {
     rsc: bool,
     /// What is stored now, to be validated, replaced or kept.
     stored: Option<Arc<StoredResponse>>,
+    /// What said how the URL varies when this fill began, and when that was.
+    spec: Option<(Arc<VarySpec>, Timestamp)>,
     /// Whether the stored response's right to regenerate is held.
     claimed: bool,
     cause: Cause,
@@ -129,7 +131,11 @@ impl Job {
         cause: Cause,
     ) -> Job {
         let now = engine.clock.now();
-        if let Some(Slot::Varies(spec)) = engine.store.peek(visit.hash, visit.key) {
+        let spec = match engine.store.peek(visit.hash, visit.key) {
+            Some(Slot::Varies(spec)) => Some((spec, now)),
+            _ => None,
+        };
+        if let Some((spec, _)) = &spec {
             lead.comes_after_write(spec.written.at());
         }
         let invalidated = stored.as_ref().is_some_and(|s| engine.validity(s, now) != Validity::Valid);
@@ -157,6 +163,7 @@ impl Job {
             deployment: deployment_for(engine, visit.key),
             rsc: visit.facts.rsc,
             stored,
+            spec,
             claimed,
             cause,
             stormy: None,

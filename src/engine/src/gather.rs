@@ -9,6 +9,7 @@ use crate::fill::{Job, http_date};
 use crate::invalidate::{Checked, Tags, Validity};
 use crate::origin::{Kind, OriginRequest};
 use crate::store::{Audience, Body, Coded, HeadBuilder, KeyHash, Regeneration, Slot, StoredResponse, Written};
+use crate::writes::Writer;
 use crate::{Engine, Route, Visit, canonical};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -20,10 +21,6 @@ use semantics::{Timestamp, key, storability, tags};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-mod writes;
-
-pub use writes::Writer;
-
 /// All that is collected at a time, in bytes, and no more than a quarter of it for one answer: beyond that, answers go by
 /// unkept. Clients set the pace at which they go.
 const ROOM: usize = 64 * 1024 * 1024;
@@ -33,7 +30,6 @@ const ROOM: usize = 64 * 1024 * 1024;
 pub(crate) struct Gathered {
     /// In bytes.
     held: AtomicUsize,
-    pub(crate) writes: writes::Writes,
 }
 
 /// What a request found when it came.
@@ -114,8 +110,8 @@ impl Engine {
         }
         let lines = || passing.fields.get_all(header::VARY).into_iter().map(HeaderValue::as_bytes);
         let Vary::Fields(nominated) = vary::parse(lines(), policy) else { return None };
-        let writer = self.gathered.writes.writer();
-        if vary::varies_with_the_way(lines()) || self.gathered.writes.any_since(visit.hash, came.at, writer) {
+        let writer = self.writes.writer();
+        if vary::varies_with_the_way(lines()) || self.writes.any_since(visit.hash, came.at, writer) {
             return None;
         }
         let request = canonical::request(visit, &nominated, canonical::Carry::BrowserFields, Kind::Fill);
@@ -208,7 +204,7 @@ impl Gather {
     }
 
     fn is_written_over(&self) -> bool {
-        self.engine.gathered.writes.any_since(self.primary, self.passing.came.at, self.writer)
+        self.engine.writes.any_since(self.primary, self.passing.came.at, self.writer)
     }
 
     fn store_whole(&mut self, body: Bytes) {

@@ -41,11 +41,12 @@ mod twins;
 mod varying;
 mod versions;
 mod wait;
+mod writes;
 
 pub use clock::Clock;
 pub use deployments::DeploymentSettings;
 pub use failed::Failed;
-pub use gather::{Gather, Moment, Passing, Writer};
+pub use gather::{Gather, Moment, Passing};
 pub use metrics::Metrics;
 pub use on_demand::{Invalidated, Regenerated, TagsAdded};
 pub use prerender::{Prerendered, Unless};
@@ -53,6 +54,7 @@ pub use probe::Probe;
 pub use route::{Route, RouteTags};
 pub use versions::{NotPutBack, NotUnpinned, PutBack, Version};
 pub use wait::Answer;
+pub use writes::Writer;
 
 use admission::Admission;
 use ahead::Ahead;
@@ -76,6 +78,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use store::{KeyHash, KeyHasher, Slot, Store, StoredResponse, VarySpec};
 use twins::Twins;
+use writes::Writes;
 
 /// One origin's name and limits.
 #[derive(Clone, Debug)]
@@ -125,6 +128,7 @@ pub struct Engine {
     coder: Coder,
     twins: Twins,
     gathered: Gathered,
+    writes: Writes,
     /// Whether what was invalidated hard is being removed at present.
     sweeping: AtomicBool,
     /// Whether a thread writes the journal.
@@ -203,6 +207,7 @@ impl Engine {
             coder: Coder::default(),
             twins: Twins::default(),
             gathered: Gathered::default(),
+            writes: Writes::default(),
             sweeping: AtomicBool::new(false),
             keeps_journal: AtomicBool::new(false),
             put_off: Mutex::default(),

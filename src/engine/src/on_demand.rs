@@ -2,13 +2,14 @@
 
 use crate::failed::Failed;
 use crate::flight::Landing;
-use crate::gather::Writer;
 use crate::guard::{BACK_OFF_LEAST, write_pause};
 use crate::history::Cause;
 use crate::invalidate::{EventNumber, Invalidation, Mode, NotKept, TagsRefused, Target, Validity};
 use crate::origin::Kind;
 use crate::store::{Slot, StoredResponse};
+use crate::writes::Writer;
 use crate::{Engine, Visit};
+use semantics::Timestamp;
 use semantics::settlement::Failure;
 use semantics::storability::NotStorable;
 use std::sync::Arc;
@@ -160,8 +161,18 @@ impl Engine {
     /// the groups that its answer names in `Cache-Group-Invalidation` (RFC 9875), each group at most once per back-off. Of what is
     /// stored: what was recalled, and its variants, wherever they are. `by`: whose own answer may be stored all the same.
     pub fn unsafe_method_succeeded(self: &Arc<Self>, visit: &Visit<'_>, groups: &[String], by: Writer) {
-        self.note_written_to_parts(visit, by);
-        self.at_home(visit, |visit| self.note_written(visit));
+        let now = self.clock.now();
+        // What others gather is not kept, and parts of what was there go.
+        self.writes.note(visit.hash, by, now);
+        if visit.route.policy.is_plain() {
+            self.forget_part(visit.key);
+        }
+        self.at_home(visit, |home| {
+            if home.hash != visit.hash {
+                self.writes.note(home.hash, by, now);
+            }
+            self.note_written(home, now);
+        });
         let mut due: Vec<Invalidation> = Vec::new();
         for group in groups {
             due.extend(self.due_now(visit.request.host, group).filter(|one| !due.contains(one)));
@@ -172,8 +183,7 @@ impl Engine {
         }
     }
 
-    fn note_written(&self, visit: &Visit<'_>) {
-        let now = self.clock.now();
+    fn note_written(&self, visit: &Visit<'_>, now: Timestamp) {
         let note = |hash, response: &Arc<StoredResponse>| {
             if response.written.note(response.fetched_at, now, write_pause(&visit.route.policy, &response.windows)) {
                 self.store.keep(hash, &Slot::Response(response.clone()));

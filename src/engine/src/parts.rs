@@ -1,7 +1,6 @@
 //! Stored parts of pages (RFC 9111, 3.3; `profile: rfc9111`): how they are found, and when they go. A part is stored as if it
 //! was a variant of its page, so that everything that knows variants knows it.
 
-use crate::gather::Writer;
 use crate::store::{KeyHash, Slot, StoredResponse};
 use crate::{Engine, Selected, Served, Visit, served};
 use semantics::{Method, Timestamp, key, range};
@@ -33,14 +32,6 @@ impl Engine {
         }
         let (hash, key) = self.part_key(visit.key);
         self.store.peek(hash, &key).is_none() && self.store.recall(hash, &key, true, self.clock.now()).await.is_some()
-    }
-
-    /// A write to a URL: parts of what was there go, and what others gather of it is not kept.
-    pub(crate) fn note_written_to_parts(&self, visit: &Visit<'_>, by: Writer) {
-        if visit.route.policy.is_plain() {
-            self.gathered.writes.note(visit.hash, by, self.clock.now());
-            self.forget_part(visit.key);
-        }
     }
 
     /// What is stored of a page in part is not, or may not be, of its present version.

@@ -35,6 +35,7 @@ impl Job {
             hash: primary,
             rsc: false,
             stored: None,
+            spec: None,
             claimed: false,
             cause: Cause::Miss,
             stormy: None,

@@ -31,7 +31,8 @@ impl Job {
         let slot = self.engine.store.peek(self.primary, &self.key);
         let known = match &slot {
             Some(Slot::Varies(spec)) => Some(spec.clone()),
-            _ => None,
+            Some(Slot::Response(_)) => None,
+            None => self.remembered(),
         };
         let mut names = known.as_ref().map(|s| s.names.clone()).unwrap_or_default();
         names.extend(nominated.iter().cloned());
@@ -56,6 +57,13 @@ impl Job {
             }
         }
         Placed { key: key.into_boxed_slice(), hash, variant, spec: Some(spec), settled }
+    }
+
+    /// What said how the URL varies when this fill began, if nobody has written to it since: it was put out of memory meanwhile.
+    fn remembered(&self) -> Option<Arc<VarySpec>> {
+        let (spec, seen) = self.spec.as_ref().filter(|(spec, _)| spec.key == self.key)?;
+        let writes = &self.engine.writes;
+        (!writes.any_since(self.primary, *seen, writes.writer())).then(|| spec.clone())
     }
 
     /// Of variants that may still be stored from before nobody knows what was written to their URL: they are to be validated.

@@ -272,3 +272,28 @@ async fn a_variant_that_fails_leaves_the_others_alone() {
     world.visit("/p", &language("de")).await.is("in de").was(Outcome::Hit);
     world.visit("/p", &language("en")).await.is("in en").was(Outcome::Miss);
 }
+
+/// In little memory what says how a URL varies may go while it is filled. That says nothing of its other variants.
+#[tokio::test(start_paused = true)]
+async fn variants_stay_fresh_though_what_leads_to_them_is_put_out_of_memory_during_a_fill() {
+    for written in [false, true] {
+        let world = World::new();
+        world.origin.on_each("/p", |request| localised(request).into());
+        world.visit("/p", &language("de")).await.is("in de");
+        world.advance(secs(1)).await;
+        let held = world.origin.held("/p");
+        let visit = world.start("/p", &language("en"));
+        world.settle().await;
+        world.forget_how_it_varies("/p");
+        world.advance(secs(1)).await;
+        if written {
+            // It reaches no variant: nothing leads to them.
+            world.wrote("/p", &[]);
+        }
+        held.answer(page("in en").field("vary", "Accept-Language"));
+        visit.await.unwrap().is("in en");
+        world.quiet().await;
+        let expected = if written { Outcome::Miss } else { Outcome::Hit };
+        world.visit("/p", &language("de")).await.is("in de").was(expected);
+    }
+}

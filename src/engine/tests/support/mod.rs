@@ -67,6 +67,7 @@ pub struct World {
     pub engine: Arc<Engine>,
     pub origin: Arc<ModelOrigin>,
     pub time: Time,
+    memory: Arc<store::Memory>,
     routes: Arc<Vec<(String, Arc<Route>)>>,
 }
 
@@ -104,21 +105,17 @@ impl World {
             between_bytes: setup.between_bytes,
             passed_idle: setup.passed_idle,
         };
+        let (max_size, max_object) = (setup.max_size, setup.max_object);
+        let memory = Arc::new(store::Memory::new(store::Settings { max_size, max_object }));
         let settings = engine::Settings {
             deployment: "test".to_owned(),
-            store: store::Store::new(
-                Arc::new(store::Memory::new(store::Settings {
-                    max_size: setup.max_size,
-                    max_object: setup.max_object,
-                })),
-                None,
-            ),
+            store: store::Store::new(memory.clone(), None),
             origins: vec![limits],
             seed: 7,
             journal: Journal::new(7),
         };
         let engine = Engine::new(settings, origin.clone(), metrics, time.clock.clone());
-        World { engine, origin, time, routes: Arc::new(routes) }
+        World { engine, origin, time, memory, routes: Arc::new(routes) }
     }
 
     fn route(&self, path: &str) -> &Arc<Route> {

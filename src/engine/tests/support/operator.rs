@@ -110,6 +110,11 @@ impl World {
         self.inspect(target, fields).stored.unwrap()
     }
 
+    /// What says how a URL varies is put out of memory, as where there is little of it; its variants stay.
+    pub fn forget_how_it_varies(&self, target: &str) {
+        self.memory.remove(self.asking(target, &[]).visit().hash);
+    }
+
     /// An unsafe method succeeds on this URL, and its answer names these groups.
     pub fn wrote(&self, target: &str, groups: &[&str]) {
         self.time.sync();

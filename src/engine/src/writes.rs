@@ -1,5 +1,5 @@
-//! Which URLs were written to of late: what was asked for before is not stored after (RFC 9111, 4.4). Of what is stored, and
-//! of fills, it is known otherwise; of what passes by nobody knows before it has come.
+//! Which URLs were written to of late (RFC 9111, 4.4). Of what is stored, and of fills, it is known otherwise; not of what passes by
+//! before it has come, nor of a URL while nothing in memory says how it varies.
 
 use crate::store::KeyHash;
 use lru::LruCache;
@@ -38,7 +38,7 @@ struct Last {
 
 impl Writes {
     /// Somebody else than all before.
-    pub(super) fn writer(&self) -> Writer {
+    pub(crate) fn writer(&self) -> Writer {
         Writer(self.writers.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
@@ -55,7 +55,7 @@ impl Writes {
     }
 
     /// Whether anybody but `by` may have written to that URL after `since`.
-    pub(super) fn any_since(&self, primary: KeyHash, since: Timestamp, by: Writer) -> bool {
+    pub(crate) fn any_since(&self, primary: KeyHash, since: Timestamp, by: Writer) -> bool {
         let known = self.known.lock();
         let Some(known) = known.as_ref() else { return false };
         let last = known.last.peek(&primary).copied().unwrap_or_default();
