@@ -204,6 +204,13 @@ impl Queue {
         self.waiting.lock().jobs.get(&hash).is_none_or(|job| job.number == number)
     }
 
+    /// Whether a version that was written may get its place: not where it is to be removed. A newer one that waits does not
+    /// stop it: until that is on the disk the older is the best that a restart finds, and a page may change all the time.
+    pub(super) fn may_be_placed(&self, hash: KeyHash, number: u64) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.jobs.get(&hash).is_none_or(|job| job.number == number || matches!(job.work, Work::Keep(_)))
+    }
+
     /// Whether all of it was taken.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.lock().order.is_empty()

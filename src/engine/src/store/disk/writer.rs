@@ -287,7 +287,7 @@ impl Writer {
     fn put_in_place(&mut self, disk: &Disk, beside: &Beside) -> io::Result<()> {
         let Beside { place, number, slot, name, .. } = beside;
         // What was invalidated hard, or ordered away, since it was written.
-        if !disk.queue.is_newest(place.hash, *number) || !disk.may_stay(slot) {
+        if !disk.queue.may_be_placed(place.hash, *number) || !disk.may_stay(slot) {
             let _ = disk.files.remove(name);
             return Ok(());
         }
