@@ -106,7 +106,7 @@ impl Journal {
     }
 
     /// Gives the disk what is in the queue.
-    fn write(&self) {
+    pub(super) fn write(&self) {
         let Keeping::Log(log) = &mut *self.keeping.lock() else { return };
         loop {
             let next = self.queue.lock().next(log.written());

@@ -102,6 +102,8 @@ fn nobody_who_looks_up_waits_for_the_disk_and_those_who_write_wait_together() {
         thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(judge(&journal, "/p", &["7"], began), Validity::Hard, "it takes effect at once");
+    // The epoch comes before the event is written.
+    journal.write();
     assert!(writers.iter().all(|writer| !writer.is_finished()), "and is acknowledged when it is on the disk");
     disk.let_go();
     assert!(writers.into_iter().all(|writer| writer.join().unwrap().durable));
@@ -125,8 +127,8 @@ fn a_wait_that_fails_fails_for_all_who_shared_it() {
     while journal.epoch() < began + 4 {
         thread::sleep(Duration::from_millis(1));
     }
-    // The epoch comes before the event is written: who is in line has written when this lock is free.
-    drop(journal.keeping.lock());
+    // The epoch comes before the event is written.
+    journal.write();
     let operations = disk.inner().operations;
     disk.inner().dies_at = Some(operations);
     disk.let_go();
