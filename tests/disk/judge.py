@@ -4,6 +4,7 @@ import dataclasses
 import re
 import threading
 
+HELD = 128 << 10    # bytes: `memory.max_object` of this Larder
 DOUBT = 0.5         # seconds: a fetch that began so near an order may have begun on its other side
 SHOWN = 20          # violations whose words are kept
 
@@ -29,6 +30,9 @@ class Visit:
 
     @property
     def stored(self):
+        # What comes in chunks is said to be stored before its length is known: while the disk is off, a large one is not.
+        if self.fields.get("Content-Length") is None and len(self.body) > HELD:
+            return False
         return self.hit or re.search(r";\s*stored\b", self.cache_status) is not None
 
     @property

@@ -136,8 +136,10 @@ impl Job {
     pub(super) fn note_not_storable(&self, reason: NotStorable, personal_only: bool) {
         let now = self.engine.clock.now();
         let may_change = !matches!(reason, NotStorable::TooLarge | NotStorable::CloseDelimited);
+        // `max_object` is memory's while the disk is off: that says nothing of the page, nor of what lies there.
+        let disk_off = matches!(reason, NotStorable::TooLarge) && !self.engine.store.is_whole();
         // In a plain cache the next answer is stored if it may be.
-        if !self.route.policy.is_plain() || !may_change {
+        if !disk_off && (!self.route.policy.is_plain() || !may_change) {
             let until = now.after(NOT_STORABLE_FOR);
             self.note(&Known::NotStorable { reason, until, epoch: self.began, personal_only });
         }

@@ -84,9 +84,14 @@ impl Store {
     /// Larger bodies are not stored anywhere, in bytes.
     pub fn max_object(&self) -> usize {
         let memory = self.memory.settings().max_object;
-        let on_disk = self.disk.as_ref().filter(|disk| disk.is_up());
+        let on_disk = self.disk.as_ref().filter(|_| self.is_whole());
         let disk = on_disk.map_or(0, |disk| usize::try_from(disk.settings().max_object).unwrap_or(usize::MAX));
         memory.max(disk)
+    }
+
+    /// Whether nothing of it is off.
+    pub fn is_whole(&self) -> bool {
+        self.disk.as_ref().is_none_or(|disk| disk.is_up())
     }
 
     /// What stands at this key in memory, and notes its use.

@@ -1,5 +1,6 @@
 //! What protects the origin and everybody else: caps, queues, deadlines and sizes (semantics 20, 22, 31).
 
+use crate::support::faulty::{EIO, Faulty};
 use crate::support::{Act, How, Setup, World, all, answer, millis, page, secs};
 use engine::gate::GateSettings;
 use engine::origin::Kind;
@@ -31,6 +32,26 @@ async fn a_body_that_outgrows_max_object_is_shared_by_its_readers_and_later_visi
     world.visit("/p", &[]).await.is("later").by(How::Passed);
     assert_eq!((world.origin.asked("/p"), world.origin.passed("/p")), (1, 2));
     assert_eq!(world.engine.usage().entries, 0);
+}
+
+/// `max_object` is memory's meanwhile: that says nothing of the page, and there may be a version on the disk.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_too_large_for_memory_is_looked_for_again_at_every_visit_while_the_disk_is_off() {
+    let files = Faulty::new();
+    let world = World::with(Setup { max_object: 1000, disk: Some(files.clone()), ..Setup::default() });
+    files.fail_every(1, EIO);
+    for n in 0..5 {
+        world.origin.on(&format!("/{n}"), page("small"));
+        world.visit(&format!("/{n}"), &[]).await;
+    }
+    for (path, large) in [("/told", page("x".repeat(1001))), ("/untold", page("x".repeat(1001)).chunked())] {
+        world.origin.on(path, large);
+        for _ in 0..3 {
+            world.visit(path, &[]).await.is(&"x".repeat(1001)).by(How::Streamed);
+            world.quiet().await;
+        }
+        assert_eq!((world.origin.asked(path), world.origin.passed(path)), (3, 0), "{path}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

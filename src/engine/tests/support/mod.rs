@@ -33,6 +33,8 @@ use tokio::time::{Instant, sleep};
 pub struct Setup {
     pub max_size: usize,
     pub max_object: usize,
+    /// Where the disk store is, if there is one. Nobody writes what waits for it.
+    pub disk: Option<faulty::Faulty>,
     pub renders: GateSettings,
     pub refreshes: GateSettings,
     pub total: Duration,
@@ -51,6 +53,7 @@ impl Default for Setup {
         Setup {
             max_size: 16 << 20,
             max_object: 10_000,
+            disk: None,
             renders: GateSettings { max_concurrent: 10, queue: 100 },
             refreshes: GateSettings { max_concurrent: 10, queue: 100 },
             total: secs(10),
@@ -107,9 +110,10 @@ impl World {
         };
         let (max_size, max_object) = (setup.max_size, setup.max_object);
         let memory = Arc::new(store::Memory::new(store::Settings { max_size, max_object }));
+        let disk = setup.disk.map(|files| disk_on(files, &memory, &time));
         let settings = engine::Settings {
             deployment: "test".to_owned(),
-            store: store::Store::new(memory.clone(), None),
+            store: store::Store::new(memory.clone(), disk),
             origins: vec![limits],
             seed: 7,
             journal: Journal::new(7),
@@ -158,6 +162,12 @@ impl World {
             self.settle().await;
         }
     }
+}
+
+fn disk_on(files: faulty::Faulty, memory: &Arc<store::Memory>, time: &Time) -> Arc<store::Disk> {
+    let settings =
+        store::DiskSettings { max_size: 1 << 30, max_object: 1 << 20, sync: secs(1), min_free: 0, seed: 7, process: 1 };
+    store::Disk::open(Arc::new(files), settings, memory.clone(), time.clock.clone()).unwrap()
 }
 
 pub fn secs(n: u64) -> Duration {

@@ -184,7 +184,11 @@ impl World {
             return Answer::Pass(why, None);
         }
         let visit = asking.visit();
-        match self.engine.begin(&visit, now) {
+        let step = match self.engine.begin(&visit, now) {
+            Step::Wait if self.engine.recall(&visit).await => self.engine.begin(&visit, now),
+            step => step,
+        };
+        match step {
             Step::Serve(served) => Answer::Served(served),
             Step::Pass(why) => Answer::Pass(why, None),
             Step::Unsatisfiable => Answer::Unsatisfiable,
