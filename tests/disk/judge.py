@@ -30,10 +30,12 @@ class Visit:
 
     @property
     def stored(self):
-        # What comes in chunks is said to be stored before its length is known: while the disk is off, a large one is not.
-        if self.fields.get("Content-Length") is None and len(self.body) > HELD:
-            return False
         return self.hit or re.search(r";\s*stored\b", self.cache_status) is not None
+
+    @property
+    def foretold(self):
+        """Whether it was said to be stored before its length was known: while the disk is off, a large one is not."""
+        return not self.hit and self.fields.get("Content-Length") is None and len(self.body) > HELD
 
     @property
     def ttl(self):
@@ -58,8 +60,10 @@ class Order:
 
 
 class Judge:
-    def __init__(self, site, tolerance=2.0):
-        self.site, self.tolerance = site, tolerance
+    """`disk_fails`: the store is off at times."""
+
+    def __init__(self, site, tolerance=2.0, disk_fails=False):
+        self.site, self.tolerance, self.disk_fails = site, tolerance, disk_fails
         self.orders = collections.defaultdict(list)     # by selector
         self.known = collections.defaultdict(list)      # by page: (when an answer showed it stored, generation), rising
         self.counts = collections.Counter()
@@ -133,10 +137,11 @@ class Judge:
 
     def _judge_version(self, visit, render):
         page = visit.page
+        stored = visit.stored and not (self.disk_fails and visit.foretold)
         with self.lock:
             versions = self.known[page]
             before = next((version for got, version in reversed(versions) if got <= visit.sent), -1)
-            if visit.stored and render.generation > (versions[-1][1] if versions else -1):
+            if stored and render.generation > (versions[-1][1] if versions else -1):
                 versions.append((visit.got, render.generation))
         if render.generation < before:
             self.violated("an older version than before", f"{visit}, render {render.generation} after {before}")

@@ -23,7 +23,7 @@ class Scene:
 
     def __init__(self, folder, site, disk, **more):
         self.folder, self.site, self.disk = folder, site, disk
-        self.judge = Judge(site, TOLERANCE)
+        self.judge = Judge(site, TOLERANCE, disk_fails=True)
         self.larder = Larder(folder, site, disk, **more)
         self.said = []
 
